@@ -1,0 +1,32 @@
+import { defineConfig } from "vitest/config";
+
+const longRun = process.env.ISTA_NAS_LONG_TESTS === "1";
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    testTimeout: longRun ? 1_800_000 : 120_000,
+    projects: [
+      // tiny: says in seconds whether anything works at all. unit: beside the code. integration: the real command line.
+      { extends: true, test: { name: "tiny", include: ["test/tiny.test.ts"] } },
+      {
+        extends: true,
+        test: { name: "unit", include: ["src/**/*.test.ts"], exclude: ["src/**/*.long.test.ts"] },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/tiny.test.ts", "test/**/*.long.test.ts"],
+          // These start training runs of their own, which use every core.
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: { name: "long", include: ["{src,test}/**/*.long.test.ts"], fileParallelism: false },
+      },
+    ],
+  },
+});
