@@ -1,0 +1,3 @@
+// What the data floor offers to the floors above.
+
+export type * from "./types.js";
