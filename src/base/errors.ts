@@ -39,6 +39,17 @@ export const errorCatalogue = {
   CONFIG_UNKNOWN: { status: 2, meaning: "an option or a preset has an unknown name" },
   CONFIG_VALUE: { status: 2, meaning: "an option has a value that is not allowed, or that others rule out" },
   CONFIG_RESUME: { status: 2, meaning: "an option was given on resume that must stay as the run began" },
+  DATA_UNKNOWN: { status: 1, meaning: "a folder holds no data set in a known layout" },
+  DATA_EMPTY: { status: 1, meaning: "a data file, a data set or a class has no images" },
+  DATA_TRUNCATED: { status: 1, meaning: "a data file is shorter or longer than its layout or header says" },
+  DATA_FORMAT: { status: 1, meaning: "a data file does not begin or decompress as its format demands" },
+  DATA_LABEL: { status: 1, meaning: "labels are out of range, or their number is not that of the images" },
+  DATA_SIZE: { status: 1, meaning: "images have different or unusable sizes" },
+  DATA_CLASSES: { status: 1, meaning: "class names are malformed, or the parts of a data set disagree on them" },
+  DATA_PICTURE: { status: 1, meaning: "a picture file cannot be decoded" },
+  DATA_LIMIT: { status: 1, meaning: "a picture, a file or a data set is larger than what is accepted" },
+  DATA_WORKER: { status: 1, meaning: "a thread that decodes pictures ended unexpectedly or was closed" },
+  DATA_DOWNLOAD: { status: 1, meaning: "a data set could not be downloaded, or is not the published one" },
   INTERNAL: { status: 1, meaning: "a mistake in this program; please report it with the stack" },
 } as const satisfies Record<string, { status: 1 | 2; meaning: string }>;
 
