@@ -50,6 +50,17 @@ export const errorCatalogue = {
   DATA_LIMIT: { status: 1, meaning: "a picture, a file or a data set is larger than what is accepted" },
   DATA_WORKER: { status: 1, meaning: "a thread that decodes pictures ended unexpectedly or was closed" },
   DATA_DOWNLOAD: { status: 1, meaning: "a data set could not be downloaded, or is not the published one" },
+  GENOTYPE_INVALID: {
+    status: 2,
+    meaning: "a genotype (JSON, Python form or name) is not two cells of the search space",
+  },
+  NETWORK_SHAPE: { status: 2, meaning: "no network can have these cells, channels, classes or image sizes" },
+  BUDGET_IMPOSSIBLE: { status: 2, meaning: "no network of the search space is as small as the budget demands" },
+  SPARSE_INPUT: {
+    status: 1,
+    meaning: "a sparse-coding problem is ill-posed: sizes, values or penalty that no solver can work with",
+  },
+  CODES_INVALID: { status: 1, meaning: "saved architecture codes do not hold what they should" },
   INTERNAL: { status: 1, meaning: "a mistake in this program; please report it with the stack" },
 } as const satisfies Record<string, { status: 1 | 2; meaning: string }>;
 
