@@ -1,0 +1,233 @@
+// Files: atomic writes, size-limited reads, file names made from outside text, and operating-system errors in words.
+import { createHash, randomBytes } from "node:crypto";
+import fs from "node:fs";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { type ErrorCode, IstaError } from "./errors.js";
+
+const remedies: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ENOENT: ["FILE_NOT_FOUND", "it does not exist; check the path"],
+  EEXIST: ["FILE_EXISTS", "it exists already; choose another name"],
+  ENOTEMPTY: ["FILE_EXISTS", "the folder is not empty; choose another name"],
+  EACCES: ["FILE_DENIED", "permission denied; check owner and mode"],
+  EPERM: ["FILE_DENIED", "the operation is not permitted; check owner and mode"],
+  EROFS: ["FILE_READ_ONLY", "the file system is read-only; choose a folder elsewhere"],
+  ENOSPC: ["FILE_DISK_FULL", "no space left on the disk; free some and try again"],
+  EDQUOT: ["FILE_DISK_FULL", "the disk quota is used up; free some space and try again"],
+  EISDIR: ["FILE_KIND", "expected a file, came a folder"],
+  ENOTDIR: ["FILE_KIND", "expected a folder on the way, came a file"],
+  ENAMETOOLONG: ["FILE_IO", "the name is too long"],
+  EMFILE: ["FILE_IO", "too many open files; raise the limit (ulimit -n)"],
+};
+
+/** The IstaError for what the operating system said while `operation` (a verb: "read", "write") was done to `path`. */
+export function fileError(error: unknown, operation: string, path: string): IstaError {
+  if (error instanceof IstaError) return error;
+  const code = (error as NodeJS.ErrnoException).code;
+  const [name, words] = (code !== undefined && remedies[code]) || [
+    "FILE_IO" as const,
+    String((error as Error).message),
+  ];
+  return new IstaError(name, `${operation} ${path}: ${words}`, { cause: error });
+}
+
+/** Runs `action` on `path`; what the operating system complains of comes out as an IstaError. */
+export function onFile<T>(operation: string, path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    // Only system errors are translated: a TypeError here is a mistake of ours and must look like one.
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw fileError(error, operation, path);
+  }
+}
+
+/**
+ * The whole file, refused unread where it is larger than `maximumBytes`.
+ * @throws IstaError FILE_TOO_LARGE, FILE_KIND for anything that is not a regular file, FILE_NOT_FOUND, FILE_DENIED ...
+ */
+export function readFileLimited(path: string, maximumBytes: number): Buffer {
+  return onFile("read", path, () => {
+    // Without O_NONBLOCK the open of a pipe without a writer would wait for ever.
+    const file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    try {
+      const status = fs.fstatSync(file);
+      if (!status.isFile()) {
+        const came = status.isDirectory() ? "a folder" : "a device or pipe";
+        throw new IstaError("FILE_KIND", `read ${path}: expected a file, came ${came}`);
+      }
+      if (status.size > maximumBytes) {
+        throw new IstaError(
+          "FILE_TOO_LARGE",
+          `read ${path}: expected at most ${maximumBytes} bytes, came ${status.size}`,
+        );
+      }
+      const buffer = Buffer.alloc(status.size);
+      return buffer.subarray(0, readFully(file, buffer, 0));
+    } finally {
+      fs.closeSync(file);
+    }
+  });
+}
+
+/** Fills `buffer` from `position` of an open file; returns how many bytes there were. */
+export function readFully(file: number, buffer: Uint8Array, position: number): number {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const length = fs.readSync(file, buffer, filled, buffer.length - filled, position + filled);
+    if (length === 0) break;
+    filled += length;
+  }
+  return filled;
+}
+
+/** Writes all of `data` at the file's current position: the system call may take less than it was given. */
+export function writeFully(file: number, data: Uint8Array): void {
+  let written = 0;
+  while (written < data.length) written += fs.writeSync(file, data, written);
+}
+
+/** The JSON value in a file. @throws IstaError FILE_JSON with the place where it stops being JSON, and as readFileLimited. */
+export function readJson(path: string, maximumBytes: number): unknown {
+  const bytes = readFileLimited(path, maximumBytes);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new IstaError(
+      "FILE_JSON",
+      `read ${path}: expected JSON, came ${(error as Error).message.replace(/\s+/g, " ")}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Makes the entries of a folder (new names, renames) survive a power cut. */
+export function syncFolder(folder: string): void {
+  const file = fs.openSync(folder, fs.constants.O_RDONLY);
+  try {
+    fs.fsyncSync(file);
+  } catch (error) {
+    // Some network file systems refuse to flush a folder; the rename is then as safe as they make it.
+    if (!["EINVAL", "EPERM", "ENOTSUP"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** Beginning of the names of unfinished files and folders; whatever is called so may be deleted when no one works here. */
+export const temporaryPrefix = ".writing-";
+
+/** A name beside `path` that no other process or call uses, also not one that was killed and had the same process id. */
+function temporaryBeside(path: string): string {
+  const unique = randomBytes(6).toString("hex");
+  return join(dirname(path), `${temporaryPrefix}${unique}-${basename(path).slice(0, 60)}`);
+}
+
+/**
+ * Writes a file so that at every moment its name stands for the whole old content or the whole new one:
+ * a temporary name in the same folder, flushed, renamed, the folder flushed.
+ * @param write gets the open file; whatever it throws, the old file stays and the temporary one is removed.
+ */
+export function writeFileAtomicBy(path: string, write: (file: number) => void): void {
+  onFile("write", path, () => {
+    const temporary = temporaryBeside(path);
+    try {
+      const file = fs.openSync(temporary, "wx");
+      try {
+        write(file);
+        fs.fsyncSync(file);
+      } finally {
+        fs.closeSync(file);
+      }
+      fs.renameSync(temporary, path);
+    } catch (error) {
+      fs.rmSync(temporary, { force: true });
+      throw error;
+    }
+    syncFolder(dirname(path));
+  });
+}
+
+/** Writes `data` atomically, see writeFileAtomicBy. */
+export function writeFileAtomic(path: string, data: string | Uint8Array): void {
+  writeFileAtomicBy(path, (file) => writeFully(file, typeof data === "string" ? Buffer.from(data) : data));
+}
+
+/** The text that a JSON file of ours holds: indented, ending in a line feed. */
+export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/**
+ * Replaces a folder by a new one made by `fill`; the old one stays as `previous`. A process killed at any moment leaves
+ * a complete folder under one of the two names. `fill` flushes the files that it writes.
+ */
+export function replaceFolder(folder: string, previous: string, fill: (temporary: string) => void): void {
+  onFile("write", folder, () => {
+    const temporary = temporaryBeside(folder);
+    const discarded = temporaryBeside(previous);
+    try {
+      fs.mkdirSync(temporary);
+      fill(temporary);
+      syncFolder(temporary);
+      if (fs.existsSync(folder)) {
+        // Renamed before it is deleted, so that a half-deleted folder never carries a name that is believed.
+        if (fs.existsSync(previous)) fs.renameSync(previous, discarded);
+        fs.renameSync(folder, previous);
+      }
+      fs.renameSync(temporary, folder);
+      syncFolder(dirname(folder));
+    } finally {
+      fs.rmSync(temporary, { recursive: true, force: true });
+      fs.rmSync(discarded, { recursive: true, force: true });
+    }
+  });
+}
+
+/** Deletes what writes that were cut off left in a folder. Only for who holds the folder's lock. */
+export function removeUnfinished(folder: string): void {
+  for (const name of fs.readdirSync(folder)) {
+    if (name.startsWith(temporaryPrefix)) fs.rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/**
+ * A file name made from text from outside (a class name, a picture's name): letters, digits, dot, dash and underscore
+ * of any script, no leading dot, at most 100 characters. Text that had to be changed gets a short hash of itself, so that
+ * two texts never share a name.
+ */
+export function safeFileName(text: string): string {
+  const plain = text
+    .normalize("NFC")
+    .replace(/[^\p{L}\p{N}._-]+/gu, "_")
+    .replace(/^\.+/, "_")
+    .slice(0, 80);
+  if (plain === text && plain.length > 0) return plain;
+  return `${plain.replace(/[\ud800-\udbff]$/, "")}-${createHash("sha256").update(text).digest("hex").slice(0, 8)}`;
+}
+
+/**
+ * The path of `name` inside `folder`, following no link out of it. The file need not exist.
+ * @throws IstaError FILE_OUTSIDE where the name is absolute, climbs out by `..`, or passes a link that leads out.
+ */
+export function resolveInside(folder: string, name: string): string {
+  const path = resolve(folder, name);
+  const leaves = (from: string, to: string): boolean => {
+    const way = relative(from, to);
+    return way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way);
+  };
+  let existing = path;
+  while (!fs.existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
+  const outside =
+    name.includes("\0") ||
+    leaves(resolve(folder), path) ||
+    (fs.existsSync(folder) &&
+      !leaves(resolve(folder), existing) &&
+      leaves(fs.realpathSync(folder), fs.realpathSync(existing)));
+  if (outside) {
+    throw new IstaError(
+      "FILE_OUTSIDE",
+      `${JSON.stringify(name)}: expected a name inside ${folder}, it leads out of it`,
+    );
+  }
+  return path;
+}

@@ -1,0 +1,119 @@
+// The options of a run read off their schema: name, flag, type, default, and what a value must be, in words.
+import { z } from "zod";
+import { IstaError } from "../base/errors.js";
+import { type RunKind, schemas } from "./schema.js";
+
+export interface Option {
+  /** Name in configuration files, camel case. */
+  readonly key: string;
+  /** Name on the command line, kebab case, without the dashes. */
+  readonly flag: string;
+  readonly type: "boolean" | "integer" | "number" | "numbers" | "string";
+  /** May be null, written `none` on the command line. */
+  readonly nullable: boolean;
+  /** The allowed words, where only some are allowed. */
+  readonly choices: readonly string[] | null;
+  readonly default: unknown;
+  readonly description: string;
+  /** What a value must be, to follow "expected". */
+  readonly expected: string;
+}
+
+interface Property {
+  type?: string | string[];
+  anyOf?: Property[];
+  enum?: string[];
+  default?: unknown;
+  description?: string;
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+  multipleOf?: number;
+  minItems?: number;
+  pattern?: string;
+}
+
+const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+function expectation(type: Option["type"], property: Property, nullable: boolean): string {
+  const bounds: string[] = [];
+  if (property.exclusiveMinimum !== undefined) bounds.push(`above ${property.exclusiveMinimum}`);
+  if (property.minimum !== undefined) bounds.push(`at least ${property.minimum}`);
+  if (property.exclusiveMaximum !== undefined) bounds.push(`below ${property.exclusiveMaximum}`);
+  if (property.maximum !== undefined && property.maximum !== Number.MAX_SAFE_INTEGER) {
+    bounds.push(`at most ${property.maximum}`);
+  }
+  if (property.multipleOf !== undefined) bounds.push(`divisible by ${property.multipleOf}`);
+  const words = {
+    boolean: "true or false",
+    integer: "a whole number",
+    number: "a number",
+    numbers: `${property.minItems} numbers in the allowed range`,
+    string: property.enum ? `one of ${property.enum.join(", ")}` : "text as the help describes",
+  }[type];
+  return `${[words, ...bounds].join(", ")}${nullable ? ", or none" : ""}`;
+}
+
+function readOption(key: string, property: Property): Option {
+  const alternatives = (property.anyOf ?? [property]).flatMap((one) =>
+    (Array.isArray(one.type) ? one.type : [one.type]).map((type) => ({ ...one, type })),
+  );
+  const nullable = alternatives.some((one) => one.type === "null");
+  const main = { ...property, ...alternatives.find((one) => one.type !== "null") };
+  const type = (main.type === "array" ? "numbers" : main.type) as Option["type"];
+  return {
+    key,
+    flag: kebab(key),
+    type,
+    nullable,
+    choices: main.enum ?? null,
+    default: property.default,
+    description: property.description ?? "",
+    expected: expectation(type, main, nullable),
+  };
+}
+
+function readOptions(kind: RunKind): readonly Option[] {
+  const { properties } = z.toJSONSchema(schemas[kind], { io: "input" });
+  return Object.entries(properties as Record<string, Property>).map(([key, value]) => readOption(key, value));
+}
+
+/** The options of each kind of run, in the order of the help. */
+export const options: Readonly<Record<RunKind, readonly Option[]>> = {
+  search: readOptions("search"),
+  train: readOptions("train"),
+};
+
+/** The value as it is written on the command line and in help texts. */
+export function formatValue(value: unknown): string {
+  if (value === null || value === undefined) return "none";
+  return Array.isArray(value) ? value.join(",") : String(value);
+}
+
+/**
+ * The value that `text` stands for after `--flag`.
+ * @throws IstaError CONFIG_VALUE where the text cannot be read as the option's type; the range is checked with the rest.
+ */
+export function parseFlagValue(option: Option, text: string): unknown {
+  const number = (part: string): number => {
+    const value = Number(part);
+    if (part.trim() === "" || !Number.isFinite(value)) {
+      throw new IstaError(
+        "CONFIG_VALUE",
+        `--${option.flag}: expected ${option.expected}, came ${JSON.stringify(text)}`,
+      );
+    }
+    return value;
+  };
+  if (option.nullable && text === "none") return null;
+  switch (option.type) {
+    case "integer":
+    case "number":
+      return number(text);
+    case "numbers":
+      return text.split(",").map(number);
+    default:
+      return text;
+  }
+}
