@@ -1,0 +1,139 @@
+// Builds what is out of date: the addon (native/ with g++ against libtorch) and dist/ (src/ with the TypeScript compiler).
+import { execFile, execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname, join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { findLibtorch, libtorchRemedies } from "./lib/libtorch.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const build = join(root, "build");
+const run = promisify(execFile);
+
+const listFiles = (folder, pattern) =>
+  readdirSync(folder, { recursive: true })
+    .map((name) => join(folder, name))
+    .filter((path) => pattern.test(path))
+    .sort();
+
+function hash(texts) {
+  const digest = createHash("sha256");
+  for (const text of texts) digest.update(text).update("\0");
+  return digest.digest("hex");
+}
+
+const stampOf = (path) => (existsSync(path) ? readFileSync(path, "utf8") : "");
+
+async function buildAddon() {
+  const libtorch = findLibtorch();
+  if (!libtorch) throw new Error(libtorchRemedies);
+  const compiler = process.env.CXX ?? "g++";
+  const cuda = existsSync(join(libtorch.lib, "libtorch_cuda.so"));
+  const includes = [
+    join(root, "node_modules/node-addon-api"),
+    join(root, "node_modules/node-api-headers/include"),
+    ...libtorch.includes,
+  ];
+  const flags = [
+    "-O3",
+    "-std=c++17",
+    "-fPIC",
+    "-fopenmp",
+    // The addon is compiled on the machine that runs it.
+    "-march=native",
+    "-Wall",
+    "-DNAPI_VERSION=8",
+    "-DNAPI_CPP_EXCEPTIONS",
+    // An error on a worker that is being terminated has nowhere to go; it must not end the process.
+    "-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+    `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.newAbi ? 1 : 0}`,
+    // libtorch's own headers are not ours to warn about; /usr/include must stay an ordinary include folder.
+    ...includes.filter((path) => path !== "/usr/include").flatMap((path) => ["-isystem", path]),
+  ];
+  const headers = listFiles(join(root, "native"), /\.h$/).map((path) => readFileSync(path, "utf8"));
+  const version = execFileSync(compiler, ["--version"], { encoding: "utf8" });
+  const host = execFileSync(compiler, ["-march=native", "-Q", "--help=target"], { encoding: "utf8" });
+  const common = [
+    version,
+    host,
+    libtorch.lib,
+    stampOf(join(libtorch.includes[1], "torch/version.h")),
+    ...flags,
+    ...headers,
+  ];
+  mkdirSync(build, { recursive: true });
+
+  const objects = [];
+  const work = [];
+  for (const source of listFiles(join(root, "native"), /\.cc$/).filter((path) => !path.includes("/test/"))) {
+    const object = join(
+      build,
+      `${relative(join(root, "native"), source).replaceAll(sep, "-").slice(0, -3)}.o`,
+    );
+    const stamp = hash([...common, readFileSync(source, "utf8")]);
+    objects.push(object);
+    if (!existsSync(object) || stampOf(`${object}.stamp`) !== stamp) work.push({ source, object, stamp });
+  }
+  const addon = join(build, "ista_nas.node");
+  if (work.length === 0 && existsSync(addon)) return;
+
+  console.error(`building the addon against ${libtorch.origin} (${libtorch.lib})`);
+  const queue = [...work];
+  const compileNext = async () => {
+    for (let item = queue.shift(); item; item = queue.shift()) {
+      console.error(`  compile ${item.source.slice(root.length + 1)}`);
+      await run(compiler, [...flags, "-c", item.source, "-o", item.object], { maxBuffer: 1 << 26 });
+      writeFileSync(`${item.object}.stamp`, item.stamp);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, compileNext));
+  const libraries = ["-ltorch", "-ltorch_cpu", "-lc10", ...(cuda ? ["-ltorch_cuda", "-lc10_cuda"] : [])];
+  // Linked under another name and renamed: a process that has the old addon loaded keeps it.
+  const link = [
+    "-shared",
+    "-fopenmp",
+    ...objects,
+    "-o",
+    `${addon}.new`,
+    `-L${libtorch.lib}`,
+    "-Wl,--no-as-needed",
+  ];
+  await run(compiler, [...link, ...libraries, "-Wl,--as-needed", `-Wl,-rpath,${libtorch.lib}`, "-ldl"]);
+  renameSync(`${addon}.new`, addon);
+  console.error("  linked build/ista_nas.node");
+}
+
+function buildTypeScript() {
+  const sources = [...listFiles(join(root, "src"), /\.ts$/), ...listFiles(join(root, "bench"), /\.ts$/)];
+  const inputs = [
+    ...sources.filter((path) => !path.endsWith(".test.ts")),
+    join(root, "tsconfig.json"),
+    join(root, "tsconfig.build.json"),
+    join(root, "package.json"),
+  ];
+  const stamp = hash(inputs.flatMap((path) => [path.slice(root.length), readFileSync(path, "utf8")]));
+  const stampFile = join(root, "dist/.stamp");
+  if (stampOf(stampFile) === stamp) return;
+  // Nothing of a source that is gone may stay behind.
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  execFileSync(
+    process.execPath,
+    [join(root, "node_modules/typescript/bin/tsc"), "-p", "tsconfig.build.json"],
+    {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+    },
+  );
+  writeFileSync(stampFile, stamp);
+  console.error(`built dist/ (${sources.length} sources)`);
+}
+
+try {
+  await buildAddon();
+  buildTypeScript();
+} catch (error) {
+  console.error(error.stderr ? `${error.message}\n${error.stderr}` : error.message);
+  process.exit(1);
+}

@@ -1,0 +1,71 @@
+// Loads the native addon and turns its errors into ours.
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { type ErrorCode, errorCatalogue, IstaError } from "../base/errors.js";
+import { packageFolder } from "../base/package.js";
+
+/** A number that names a tensor in the addon's table. Handles of freed tensors are recognised. */
+export type Handle = number;
+
+export type ElementArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+
+/** What native/binding.cc exports; arguments and results are documented there. */
+interface Addon {
+  operator(name: string, overload: string): [number, ...("Tensor" | "Tensor[]" | "other")[]];
+  call(operator: number, values: unknown[]): unknown;
+  fromArray(data: ElementArray, shape: readonly number[]): Handle;
+  toArray(tensor: Handle): ElementArray;
+  describe(tensor: Handle): [number, string, ...number[]];
+  release(tensor: Handle): void;
+  openScope(): number;
+  closeScope(depth: number): void;
+  moveOut(tensor: Handle, outermost: boolean): void;
+  liveTensors(): number;
+  setRequiresGrad(tensor: Handle, value: boolean): void;
+  gradients(loss: Handle, inputs: readonly Handle[]): (Handle | null)[];
+  setGradEnabled(value: boolean): boolean;
+  setThreads(count: number): void;
+  information(): {
+    libtorchVersion: string;
+    threads: number;
+    configuration: string;
+    cudaDevices: number;
+    blasLibrary: string;
+  };
+}
+
+function load(): Addon {
+  const path = join(packageFolder, "build/ista_nas.node");
+  if (!existsSync(path)) {
+    throw new IstaError(
+      "ENGINE_MISSING",
+      `engine: the native addon is not built (${path}); run: npm run setup`,
+    );
+  }
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    throw new IstaError(
+      "ENGINE_MISSING",
+      `engine: the native addon does not load: ${(cause as Error).message}; was libtorch removed or upgraded, or the folder copied from another machine? Rebuild it: rm -r build && npm run setup`,
+      { cause },
+    );
+  }
+}
+
+/** The addon, loaded with this module: import engine modules only where tensors are needed. */
+export const addon: Addon = load();
+
+/** Runs an addon call; its exceptions carry one of our codes and become IstaError with a JavaScript stack. */
+export function guarded<T>(body: () => T): T {
+  try {
+    return body();
+  } catch (cause) {
+    const { code, message } = cause as { code?: string; message: string };
+    if (!(cause instanceof IstaError) && code !== undefined && code in errorCatalogue) {
+      throw new IstaError(code as ErrorCode, message, { cause });
+    }
+    throw cause;
+  }
+}
