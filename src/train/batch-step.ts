@@ -1,0 +1,69 @@
+// One batch through a network: the loss to differentiate, and the figures to report.
+import type { Batch } from "../data/index.js";
+import { operators } from "../engine/operators.js";
+import { Tensor } from "../engine/tensor.js";
+import type { ForwardOptions, Network } from "../nn/network.js";
+
+export interface LossOptions {
+  readonly labelSmoothing: number;
+  /** Weight of the auxiliary head's loss. */
+  readonly auxiliaryWeight: number;
+}
+
+export interface BatchFigures {
+  /** Mean cross-entropy of the main head. */
+  readonly loss: number;
+  /** Images whose most probable class is the right one. */
+  readonly correct: number;
+  readonly count: number;
+}
+
+/** The batch's images [N, C, H, W] and labels [N] on the network's device. */
+export function batchTensors(network: Network, batch: Batch): { images: Tensor; labels: Tensor } {
+  const { height, width, channels } = network.inputSize;
+  const images = Tensor.from(batch.images, [batch.count, channels, height, width]);
+  const labels = Tensor.from(BigInt64Array.from(batch.labels, BigInt));
+  if (network.device === "cpu") return { images, labels };
+  const move = (tensor: Tensor): Tensor => operators.toDevice(tensor, null, null, network.device);
+  return { images: move(images), labels: move(labels) };
+}
+
+const meanReduction = 1;
+const ignoredLabel = -100;
+
+export function crossEntropy(logits: Tensor, labels: Tensor, labelSmoothing = 0): Tensor {
+  return operators.crossEntropy(logits, labels, null, meanReduction, ignoredLabel, labelSmoothing);
+}
+
+/** For each row of [N, classes], how many entries are larger than the one of its label: 0 means top-1. */
+export function ranksOfLabels(logits: Float32Array, labels: Int32Array): Int32Array {
+  const classes = logits.length / labels.length;
+  return labels.map((label, row) => {
+    const own = logits[row * classes + label];
+    let larger = 0;
+    for (let i = row * classes; i < (row + 1) * classes; i++) if (!(logits[i] <= own)) larger += 1;
+    return larger;
+  });
+}
+
+/** Forward pass in a scope of the caller's. `loss` includes the auxiliary head's part. */
+export function forwardLoss(
+  network: Network,
+  batch: Batch,
+  forward: ForwardOptions,
+  { labelSmoothing, auxiliaryWeight }: LossOptions,
+): { loss: Tensor; figures: BatchFigures } {
+  const { images, labels } = batchTensors(network, batch);
+  const { logits, auxiliaryLogits } = network.forward(images, forward);
+  const main = crossEntropy(logits, labels, labelSmoothing);
+  const loss =
+    auxiliaryLogits === null
+      ? main
+      : operators.add(
+          main,
+          operators.scale(crossEntropy(auxiliaryLogits, labels, labelSmoothing), auxiliaryWeight),
+        );
+  const ranks = ranksOfLabels(logits.toFloat32Array(), batch.labels);
+  const correct = ranks.reduce((sum, rank) => sum + (rank === 0 ? 1 : 0), 0);
+  return { loss, figures: { loss: main.item(), correct, count: batch.count } };
+}

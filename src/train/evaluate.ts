@@ -1,0 +1,85 @@
+// Evaluation of a network on a set of images.
+import { IstaError } from "../base/errors.js";
+import type { Batch, BatchSource } from "../data/index.js";
+import { withoutGradients } from "../engine/autograd.js";
+import { scope } from "../engine/tensor.js";
+import type { ForwardOptions, Network } from "../nn/network.js";
+import { batchTensors, crossEntropy, ranksOfLabels } from "./batch-step.js";
+
+export interface Evaluation {
+  readonly count: number;
+  /** Mean cross-entropy. */
+  readonly loss: number;
+  /** Share of images whose class is the most probable one, 0..1. */
+  readonly top1: number;
+  /** Share of images whose class is among the five most probable ones; 1 with five classes or fewer. */
+  readonly top5: number;
+  /** confusion[c][p]: images of class c whose most probable class is p. */
+  readonly confusion: readonly (readonly number[])[];
+  /** Seconds in the network, data loading left out. */
+  readonly seconds: number;
+}
+
+interface EvaluatedBatch {
+  readonly loss: number;
+  readonly logits: Float32Array;
+}
+
+/** Logits [N, classes], row-major, and the mean loss of one batch in evaluation mode. */
+export function evaluateBatch(
+  network: Network,
+  batch: Batch,
+  nodeWeights?: ForwardOptions["nodeWeights"],
+): EvaluatedBatch {
+  return withoutGradients(() =>
+    scope(() => {
+      const { images, labels } = batchTensors(network, batch);
+      const { logits } = network.forward(images, { training: false, nodeWeights });
+      return { loss: crossEntropy(logits, labels).item(), logits: logits.toFloat32Array() };
+    }),
+  );
+}
+
+/**
+ * Runs every batch of epoch 0 of the source once; the event loop gets a turn after each.
+ * @param stop asked after every batch; true ends the evaluation with null
+ */
+export async function evaluate(
+  network: Network,
+  source: BatchSource,
+  options: {
+    nodeWeights?: ForwardOptions["nodeWeights"];
+    stop?: () => boolean;
+    onBatch?: (done: number) => void;
+  } = {},
+): Promise<Evaluation | null> {
+  const classes = source.classes.length;
+  const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  const sums = { count: 0, loss: 0, top1: 0, top5: 0, seconds: 0 };
+  for (let index = 0; index < source.batchCount; index++) {
+    const batch = await source.batch(0, index);
+    const started = performance.now();
+    const { loss, logits } = evaluateBatch(network, batch, options.nodeWeights);
+    sums.seconds += (performance.now() - started) / 1000;
+    sums.count += batch.count;
+    sums.loss += loss * batch.count;
+    for (const [row, rank] of ranksOfLabels(logits, batch.labels).entries()) {
+      if (rank === 0) sums.top1 += 1;
+      if (rank < 5) sums.top5 += 1;
+      confusion[batch.labels[row]][mostProbable(logits.subarray(row * classes, (row + 1) * classes))] += 1;
+    }
+    options.onBatch?.(index + 1);
+    await new Promise(setImmediate);
+    if (options.stop?.()) return null;
+  }
+  if (sums.count === 0) throw new IstaError("DATA_EMPTY", "evaluate: expected images, the set has none");
+  const { count, loss, top1, top5, seconds } = sums;
+  return { count, loss: loss / count, top1: top1 / count, top5: top5 / count, confusion, seconds };
+}
+
+/** Index of the largest entry; the first one of several. */
+export function mostProbable(row: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < row.length; i++) if (row[i] > row[best]) best = i;
+  return best;
+}
