@@ -1,3 +1,26 @@
 // What the data floor offers to the floors above.
 
+export { type Augmentation, noAugmentation } from "./augmentation.js";
+export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
+export type { ColourJitter } from "./colour-jitter.js";
+export { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
+export {
+  cifar10Normalisation,
+  classCounts,
+  imagenetNormalisation,
+  type Split,
+  statisticsOf,
+  stratifiedSplit,
+} from "./image-set.js";
+export { MemoryBatchSource, type MemorySourceOptions } from "./memory-source.js";
+export { openDataset } from "./open.js";
+export {
+  decodeImage,
+  imagenetCrop,
+  type PictureRecipe,
+  type RandomResizedCrop,
+} from "./picture.js";
+export type { PictureAugmentation } from "./picture-pool.js";
+export { type PrefetchedSource, prefetch } from "./prefetch.js";
+export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
 export type * from "./types.js";

@@ -1,0 +1,110 @@
+// Batches from the pictures of an image folder, decoded anew every time by threads of their own.
+
+import { availableParallelism } from "node:os";
+import { IstaError } from "../base/errors.js";
+import { noAugmentation } from "./augmentation.js";
+import { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
+import { normalisationTables } from "./image-set.js";
+import { type PictureAugmentation, type PictureBatch, PicturePool } from "./picture-pool.js";
+import type { Batch, BatchSource, Normalisation, PictureList } from "./types.js";
+
+export interface FolderSourceOptions extends BatchPlanOptions {
+  /** Side in pixels of the square images that are made; a multiple of 4. */
+  readonly size: number;
+  readonly normalisation: Normalisation;
+  /** Default: none, as for evaluation. */
+  readonly augmentation?: PictureAugmentation;
+  /** Where no random resized crop is made, see `centreCrop`. Default 256 / 224. */
+  readonly resizeRatio?: number;
+  /** The pictures to use, by index; all by default. */
+  readonly indices?: Int32Array;
+  /** Threads. Default: one for each core but one, at most 8. Each batch is made by one of them. */
+  readonly workers?: number;
+  /** Leave broken pictures out of their batches, which get smaller, instead of failing. */
+  readonly skipBroken?: boolean;
+}
+
+/** Wrap it in `prefetch` so that its threads work on the next batches during a training step. */
+export class FolderBatchSource implements BatchSource {
+  readonly batchCount: number;
+  readonly exampleCount: number;
+  readonly channels = 3;
+  readonly height: number;
+  readonly width: number;
+  readonly classes: readonly string[];
+  /** Broken pictures that were left out so far: path and reason. */
+  readonly broken = new Map<string, string>();
+  private readonly plan: BatchPlan;
+  private readonly pool: PicturePool;
+
+  /** Throws USAGE, DATA_EMPTY (no batch can be made), DATA_SIZE. Threads start with the first batch. */
+  constructor(
+    private readonly list: PictureList,
+    private readonly options: FolderSourceOptions,
+  ) {
+    const { size, normalisation, workers = Math.min(8, Math.max(1, availableParallelism() - 1)) } = options;
+    if (!Number.isInteger(size) || size < 4 || size % 4 !== 0 || size > 4096) {
+      throw new IstaError(
+        "DATA_SIZE",
+        `pictures: expected an image size that is a multiple of 4 up to 4096, came ${size}`,
+      );
+    }
+    normalisationTables(normalisation, 3);
+    this.plan = new BatchPlan(options.indices ?? list.count, options);
+    this.batchCount = this.plan.batchCount;
+    this.exampleCount = this.plan.exampleCount;
+    this.height = size;
+    this.width = size;
+    this.classes = list.classes;
+    this.pool = new PicturePool(workers);
+  }
+
+  /** Throws DATA_PICTURE, DATA_LIMIT and FILE_* errors that name a picture, and DATA_WORKER after `close`. */
+  async batch(epoch: number, index: number): Promise<Batch> {
+    const {
+      size,
+      normalisation,
+      augmentation = noAugmentation,
+      resizeRatio = 256 / 224,
+      skipBroken = false,
+    } = this.options;
+    const indices = Array.from(this.plan.batch(epoch, index));
+    const paths = indices.map((image) => this.list.paths[image]);
+    const made = await this.pool.run({
+      paths,
+      size,
+      resizeRatio,
+      normalisation,
+      augmentation,
+      seed: this.options.seed,
+      streamName: this.plan.augmentationName(epoch, index),
+      skipBroken,
+    });
+    const labels = Int32Array.from(indices, (image) => this.list.labels[image]);
+    for (const { position, reason } of made.broken) this.broken.set(paths[position], reason);
+    if (made.broken.length === 0) return { images: made.images, labels, count: labels.length };
+    return withoutBroken(made, labels);
+  }
+
+  close(): Promise<void> {
+    return this.pool.close();
+  }
+}
+
+function withoutBroken({ images, broken }: PictureBatch, labels: Int32Array): Batch {
+  const missing = new Set(broken.map(({ position }) => position));
+  const values = images.length / labels.length;
+  let count = 0;
+  labels.forEach((label, position) => {
+    if (missing.has(position)) return;
+    images.copyWithin(count * values, position * values, (position + 1) * values);
+    labels[count++] = label;
+  });
+  if (count === 0) {
+    throw new IstaError(
+      "DATA_PICTURE",
+      `pictures: expected one readable picture in a batch, all are broken: ${broken[0].reason}`,
+    );
+  }
+  return { images: images.slice(0, count * values), labels: labels.slice(0, count), count };
+}

@@ -1,0 +1,229 @@
+// Decodes picture files with sharp: any size, colour model, depth, transparency and orientation to planar bytes.
+
+import { IstaError } from "../base/errors.js";
+import type { RandomStream } from "../base/random.js";
+import { writeImage } from "./augmentation.js";
+import { readBytes } from "./disk.js";
+import { normalisationTables } from "./image-set.js";
+import type { Normalisation } from "./types.js";
+
+/** A picture of more pixels is refused before it is decoded (0.3 GB as colour bytes): it may be a decompression bomb. */
+export const maximumPicturePixels = 100_000_000;
+/** A larger picture file is refused unread. */
+export const maximumPictureBytes = 256 * 2 ** 20;
+/** Seconds after which decoding one picture is given up. */
+const decodeSeconds = 60;
+
+/** The formats that belong in an image folder, whatever a file's name says. */
+export const folderFormats: readonly string[] = ["jpeg", "png", "webp"];
+
+/** A picture file that was read and whose header is understood. */
+export interface Picture {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  /** Size in pixels, upright: after the orientation of its EXIF data is applied. */
+  readonly width: number;
+  readonly height: number;
+}
+
+interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Which part of a picture is taken (all by default), the size it is scaled to, and what is cut out of that. */
+export interface Geometry {
+  readonly extract?: Box;
+  readonly width: number;
+  readonly height: number;
+  readonly crop?: Box;
+}
+
+/** Loaded on first use: commands that touch no picture need not wait for it. */
+async function loadSharp() {
+  const { default: sharp } = await import("sharp");
+  // Pictures are decoded once; keeping them would only cost memory. Several at a time fill the cores.
+  sharp.cache(false);
+  sharp.concurrency(1);
+  return sharp;
+}
+
+const pictureError = (path: string, wanted: string, cause: unknown): IstaError => {
+  const reason = (cause as Error).message.split("\n")[0];
+  return new IstaError(
+    "DATA_PICTURE",
+    `picture: expected ${wanted} in ${path}, decoding says: ${reason}; replace the file or leave broken pictures out`,
+    { cause },
+  );
+};
+
+/**
+ * Reads a picture file and its header. Without `formats` anything that sharp reads is accepted.
+ * Throws DATA_PICTURE, DATA_LIMIT (too many pixels) and FILE_* errors that name the file.
+ */
+export async function openPicture(path: string, formats?: readonly string[]): Promise<Picture> {
+  const bytes = readBytes(path, maximumPictureBytes);
+  const sharp = await loadSharp();
+  const wanted = `a picture (${formats?.join(", ") ?? "of a format that sharp reads"})`;
+  try {
+    const { format, autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    if (formats !== undefined && !formats.includes(format)) throw new Error(`its content is ${format}`);
+    const { width, height } = autoOrient;
+    if (width * height > maximumPicturePixels) {
+      throw new IstaError(
+        "DATA_LIMIT",
+        `picture: expected at most ${maximumPicturePixels} pixels in ${path}, it has ${width} x ${height}; scale it down`,
+      );
+    }
+    return { path, bytes, width, height };
+  } catch (cause) {
+    throw cause instanceof IstaError ? cause : pictureError(path, wanted, cause);
+  }
+}
+
+/**
+ * The pixels as planar bytes, `channels` x height x width of the geometry's crop (or scaled size): 3 are sRGB, 1 is
+ * grey. CMYK and 16-bit pictures are converted, transparency is laid on white (as most viewers show it), the
+ * orientation of EXIF data is applied. Scaling is bilinear with antialiasing, like torchvision's. Throws DATA_PICTURE.
+ */
+export async function renderPicture(
+  picture: Picture,
+  geometry: Geometry,
+  channels: 1 | 3,
+): Promise<Uint8Array> {
+  const sharp = await loadSharp();
+  const { path, bytes, width, height } = picture;
+  try {
+    // Warnings (stray bytes between markers) are common in pictures from cameras and harmless; errors are not.
+    let image = sharp(bytes, { autoOrient: true, limitInputPixels: maximumPicturePixels, failOn: "error" })
+      .flatten({ background: "#ffffff" })
+      .timeout({ seconds: decodeSeconds });
+    if (geometry.extract !== undefined) image = image.extract(geometry.extract);
+    const source = geometry.extract ?? picture;
+    if (source.width !== geometry.width || source.height !== geometry.height) {
+      image = image.resize({
+        width: geometry.width,
+        height: geometry.height,
+        fit: "fill",
+        kernel: "linear",
+        fastShrinkOnLoad: false,
+      });
+    }
+    if (geometry.crop !== undefined) image = image.extract(geometry.crop);
+    image = channels === 1 ? image.greyscale() : image.toColourspace("srgb");
+    const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+    const { width: outWidth, height: outHeight } = geometry.crop ?? geometry;
+    if (info.channels !== channels || data.length !== channels * outWidth * outHeight) {
+      throw new Error(`${info.width} x ${info.height} pixels of ${info.channels} channels came out`);
+    }
+    return toPlanar(data, channels);
+  } catch (cause) {
+    throw pictureError(path, `${width} x ${height} pixels`, cause);
+  }
+}
+
+function toPlanar(interleaved: Uint8Array, channels: 1 | 3): Uint8Array {
+  if (channels === 1) return interleaved;
+  const area = interleaved.length / 3;
+  const planar = new Uint8Array(interleaved.length);
+  for (let i = 0, from = 0; i < area; i++, from += 3) {
+    planar[i] = interleaved[from];
+    planar[i + area] = interleaved[from + 1];
+    planar[i + 2 * area] = interleaved[from + 2];
+  }
+  return planar;
+}
+
+/** The whole picture at its own size. */
+export const wholePicture = ({ width, height }: Picture): Geometry => ({ width, height });
+
+/**
+ * For evaluation: scaled so that it just covers `resizeRatio` times the wanted size, then cut out of the centre.
+ * The ratio of the ImageNet recipe is 256 / 224; 1 shows as much of the picture as a square can.
+ */
+export function centreCrop(
+  picture: { readonly width: number; readonly height: number },
+  width: number,
+  height: number,
+  resizeRatio: number,
+): Geometry {
+  const scale = Math.max((width * resizeRatio) / picture.width, (height * resizeRatio) / picture.height);
+  // torchvision rounds the longer side down; the small addend keeps an exact side from falling below itself.
+  const scaled = (side: number, least: number): number => Math.max(least, Math.floor(side * scale + 1e-6));
+  const scaledWidth = scaled(picture.width, width);
+  const scaledHeight = scaled(picture.height, height);
+  const left = Math.round((scaledWidth - width) / 2);
+  const top = Math.round((scaledHeight - height) / 2);
+  return { width: scaledWidth, height: scaledHeight, crop: { left, top, width, height } };
+}
+
+/** Share of the area and ratio of width to height of the parts that random resized crops take. */
+export interface RandomResizedCrop {
+  readonly scale: readonly [number, number];
+  readonly ratio: readonly [number, number];
+}
+
+/** Of the ImageNet recipe (and torchvision's default). */
+export const imagenetCrop: RandomResizedCrop = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3] };
+
+/**
+ * A random part of the picture (Szegedy et al., 2015, arXiv 1409.4842), scaled to the wanted size. As torchvision does
+ * it: ten tries with the ratio log-uniform, then the largest centred part with an allowed ratio.
+ */
+export function drawRandomResizedCrop(
+  stream: RandomStream,
+  picture: { readonly width: number; readonly height: number },
+  { scale, ratio }: RandomResizedCrop,
+  width: number,
+  height: number,
+): Geometry {
+  const between = (low: number, high: number): number => low + (high - low) * stream.uniform();
+  const target = { width, height };
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const area = picture.width * picture.height * between(scale[0], scale[1]);
+    const aspect = Math.exp(between(Math.log(ratio[0]), Math.log(ratio[1])));
+    const w = Math.round(Math.sqrt(area * aspect));
+    const h = Math.round(Math.sqrt(area / aspect));
+    if (w > 0 && h > 0 && w <= picture.width && h <= picture.height) {
+      const top = stream.integer(picture.height - h + 1);
+      const left = stream.integer(picture.width - w + 1);
+      return { ...target, extract: { left, top, width: w, height: h } };
+    }
+  }
+  const w = Math.min(picture.width, Math.max(1, Math.round(picture.height * ratio[1])));
+  const h = Math.min(picture.height, Math.max(1, Math.round(picture.width / ratio[0])));
+  const left = (picture.width - w) >> 1;
+  const top = (picture.height - h) >> 1;
+  return { ...target, extract: { left, top, width: w, height: h } };
+}
+
+/** What a network expects of a picture. */
+export interface PictureRecipe {
+  readonly channels: 1 | 3;
+  readonly height: number;
+  readonly width: number;
+  /** See `centreCrop`: 256 / 224 for networks trained on random resized crops, 1 for others. */
+  readonly resizeRatio: number;
+  readonly normalisation: Normalisation;
+}
+
+/**
+ * Any picture that sharp reads as channels * height * width normalised values, prepared as for evaluation.
+ * Throws DATA_PICTURE, DATA_LIMIT, DATA_SIZE and FILE_* errors that name the file.
+ */
+export async function decodeImage(path: string, recipe: PictureRecipe): Promise<Float32Array> {
+  const { channels, height, width } = recipe;
+  const tables = normalisationTables(recipe.normalisation, channels);
+  const picture = await openPicture(path);
+  const bytes = await renderPicture(
+    picture,
+    centreCrop(picture, width, height, recipe.resizeRatio),
+    channels,
+  );
+  const out = new Float32Array(bytes.length);
+  const unmoved = { shiftY: 0, shiftX: 0, flipped: false, cutoutY: 0, cutoutX: 0 };
+  writeImage(out, 0, bytes, recipe, tables, unmoved, 0);
+  return out;
+}

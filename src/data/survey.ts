@@ -1,0 +1,74 @@
+// Looks at the pictures of an image folder: sizes, statistics of the channels, which are broken.
+
+import { availableParallelism } from "node:os";
+import { IstaError } from "../base/errors.js";
+import { mapConcurrently } from "./concurrency.js";
+import { statisticsOfHistograms, stratifiedSplit } from "./image-set.js";
+import { folderFormats, openPicture, renderPicture, wholePicture } from "./picture.js";
+import type { Normalisation, PictureList } from "./types.js";
+
+export interface PictureSurvey {
+  /** Of the pixels of all pictures that could be decoded, at their own sizes. */
+  readonly statistics: Normalisation;
+  /** Smallest and largest side lengths in pixels. */
+  readonly height: readonly [smallest: number, largest: number];
+  readonly width: readonly [smallest: number, largest: number];
+  /** What is wrong with each picture that cannot be decoded, in the order of the list. */
+  readonly broken: readonly string[];
+}
+
+/**
+ * Decodes all pictures of the list, or those with the given indices. Throws DATA_PICTURE if not one can be decoded.
+ * `onProgress` gets the number of pictures looked at so far.
+ */
+export async function surveyPictures(
+  list: PictureList,
+  indices: Int32Array = Int32Array.from({ length: list.count }, (_, i) => i),
+  onProgress: (done: number) => void = () => {},
+): Promise<PictureSurvey> {
+  const histograms = [0, 1, 2].map(() => new Float64Array(256));
+  const height: [number, number] = [Number.POSITIVE_INFINITY, 0];
+  const width: [number, number] = [Number.POSITIVE_INFINITY, 0];
+  const failures: { position: number; reason: string }[] = [];
+  let done = 0;
+  await mapConcurrently(
+    Array.from(indices),
+    2 * Math.min(8, availableParallelism()),
+    async (image, position) => {
+      try {
+        const picture = await openPicture(list.paths[image], folderFormats);
+        const pixels = await renderPicture(picture, wholePicture(picture), 3);
+        const area = pixels.length / 3;
+        histograms.forEach((histogram, channel) => {
+          for (let i = channel * area; i < (channel + 1) * area; i++) histogram[pixels[i]]++;
+        });
+        height[0] = Math.min(height[0], picture.height);
+        height[1] = Math.max(height[1], picture.height);
+        width[0] = Math.min(width[0], picture.width);
+        width[1] = Math.max(width[1], picture.width);
+      } catch (error) {
+        if (!(error instanceof IstaError)) throw error;
+        failures.push({ position, reason: error.message });
+      }
+      onProgress(++done);
+    },
+  );
+  const broken = failures.sort((a, b) => a.position - b.position).map(({ reason }) => reason);
+  if (broken.length === indices.length) {
+    throw new IstaError("DATA_PICTURE", `data: expected a readable picture, all are broken: ${broken[0]}`);
+  }
+  return { statistics: statisticsOfHistograms(histograms), height, width, broken };
+}
+
+/**
+ * Mean and standard deviation of the channels, from at most `sampleSize` pictures drawn by the seed. Broken pictures
+ * are passed over here; reading the batches reports them.
+ */
+export async function pictureStatistics(
+  list: PictureList,
+  seed: number,
+  sampleSize = 1000,
+): Promise<Normalisation> {
+  const { chosen } = stratifiedSplit(list.labels, Math.min(sampleSize, list.count), seed, "statistics");
+  return (await surveyPictures(list, chosen)).statistics;
+}
