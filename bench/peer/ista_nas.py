@@ -182,12 +182,12 @@ def connections_of_genotype(cell: list[tuple[str, int]]) -> list[list[tuple[int,
 class Network(nn.Module):
     """What super-net and evaluation network share: stem, stack of cells, auxiliary head, classifier."""
 
-    def _build(self, make_cell, channels, cells, classes, reductions, auxiliary, imagenet, stem_affine=True):
+    def _build(self, make_cell, channels, cells, classes, reductions, auxiliary, imagenet):
         if imagenet:
             self.stem0, self.stem1 = imagenet_stem0(3, channels), imagenet_stem1(channels)
             older = newer = channels
         else:
-            self.stem = cifar_stem(3, STEM_MULTIPLIER * channels, stem_affine)
+            self.stem = cifar_stem(3, STEM_MULTIPLIER * channels)
             older = newer = STEM_MULTIPLIER * channels
         self.imagenet = imagenet
         self.auxiliary_at = 2 * cells // 3
@@ -232,7 +232,7 @@ class SuperNet(Network):
 
     def __init__(
         self, normal_supports, reduction_supports, channels=16, cells=8, classes=10, *,
-        one_stage=False, auxiliary=False, stem_affine=True, reductions=None,
+        one_stage=False, auxiliary=False, reductions=None,
     ):  # fmt: skip
         super().__init__()
         normal, reduce = connections_of_support(normal_supports), connections_of_support(reduction_supports)
@@ -242,7 +242,7 @@ class SuperNet(Network):
             return SuperNetCell(reduce if reduction else normal, *shape, affine=one_stage, norm_identity=one_stage)
 
         reductions = default_reductions(cells) if reductions is None else reductions
-        self._build(make_cell, channels, cells, classes, reductions, auxiliary, imagenet=False, stem_affine=stem_affine)
+        self._build(make_cell, channels, cells, classes, reductions, auxiliary, imagenet=False)
 
     def set_supports(self, normal_supports, reduction_supports) -> None:
         normal, reduce = connections_of_support(normal_supports), connections_of_support(reduction_supports)

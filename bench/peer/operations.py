@@ -139,10 +139,10 @@ class AuxiliaryHead(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-def cifar_stem(channels_in: int, channels_out: int, affine: bool = True) -> nn.Sequential:
+def cifar_stem(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels_out, affine=affine),
+        nn.BatchNorm2d(channels_out),
     )
 
 

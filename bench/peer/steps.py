@@ -1,0 +1,71 @@
+# One step of the two-stage search, and one of ordinary training.
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ista_nas import AUXILIARY_WEIGHT, EvaluationNetwork, SparseCodes, SuperNet
+
+
+class SearchStep:
+    """First-order alternation (section 3 of the paper): b on a validation batch by Adam, then weights on a training batch by SGD."""
+
+    def __init__(
+        self, network: SuperNet, normal: SparseCodes, reduction: SparseCodes, *,
+        lr=0.1, momentum=0.9, weight_decay=3e-4, clip=5.0, code_lr=6e-4, code_weight_decay=1e-3,
+    ):  # fmt: skip
+        self.network, self.normal, self.reduction, self.clip = network, normal, reduction, clip
+        self.compressed = [*normal.b, *reduction.b]
+        self.sgd = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+        self.adam = torch.optim.Adam(
+            self.compressed, lr=code_lr, betas=(0.5, 0.999), weight_decay=code_weight_decay
+        )  # fmt: skip
+
+    def recover(self, normal: SparseCodes, reduction: SparseCodes) -> None:
+        """Takes the codes z of the next epoch (b goes on) and gives the operations that are new to the optimiser."""
+        known = set(self.network.parameters())
+        for mine, found in ((self.normal, normal), (self.reduction, reduction)):
+            for node in range(len(mine.b)):
+                mine.get_buffer(f"z{node}").copy_(found.get_buffer(f"z{node}"))
+        self.network.set_supports(self.normal.supports, self.reduction.supports)
+        added = [parameter for parameter in self.network.parameters() if parameter not in known]
+        if added:
+            self.sgd.add_param_group({"params": added})
+
+    def codes_pass(self, images: Tensor, labels: Tensor) -> float:
+        """The validation loss before the step of b. Only the gradient of b is computed."""
+        logits, _ = self.network(images, self.normal.weights(), self.reduction.weights())
+        loss = cross_entropy(logits, labels)
+        for b, gradient in zip(self.compressed, torch.autograd.grad(loss, self.compressed)):
+            b.grad = gradient
+        self.adam.step()
+        return loss.item()
+
+    def weights_pass(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
+        """The training loss before the step of the weights, and the norm of the gradient before clipping."""
+        with torch.no_grad():
+            weights = self.normal.weights(), self.reduction.weights()
+        self.sgd.zero_grad(set_to_none=True)
+        loss = cross_entropy(self.network(images, *weights)[0], labels)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.sgd.step()
+        return loss.item(), norm.item()
+
+
+class TrainStep:
+    """Training of a found network: one forward, one backward, clipping, SGD."""
+
+    def __init__(self, network: EvaluationNetwork, *, lr=0.025, momentum=0.9, weight_decay=3e-4, clip=5.0):
+        self.network, self.clip = network, clip
+        self.sgd = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+    def __call__(self, images: Tensor, labels: Tensor, masks=None) -> float:
+        self.sgd.zero_grad(set_to_none=True)
+        logits, auxiliary_logits = self.network(images, masks)
+        loss = cross_entropy(logits, labels)
+        if auxiliary_logits is not None:
+            loss = loss + AUXILIARY_WEIGHT * cross_entropy(auxiliary_logits, labels)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        self.sgd.step()
+        return loss.item()
