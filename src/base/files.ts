@@ -154,6 +154,46 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   writeFileAtomicBy(path, (file) => writeFully(file, typeof data === "string" ? Buffer.from(data) : data));
 }
 
+/** Writes a new file piece by piece and flushes it; for a folder that is renamed as a whole. */
+export function writePieces(path: string, pieces: Iterable<Uint8Array>): { bytes: number; sha256: string } {
+  return onFile("write", path, () => {
+    const file = fs.openSync(path, "wx");
+    try {
+      const hash = createHash("sha256");
+      let bytes = 0;
+      for (const piece of pieces) {
+        writeFully(file, piece);
+        hash.update(piece);
+        bytes += piece.length;
+      }
+      fs.fsyncSync(file);
+      return { bytes, sha256: hash.digest("hex") };
+    } finally {
+      fs.closeSync(file);
+    }
+  });
+}
+
+/** Length and SHA-256 of a file's content, read in pieces. */
+export function hashFile(path: string): { bytes: number; sha256: string } {
+  return onFile("read", path, () => {
+    const file = fs.openSync(path, "r");
+    try {
+      const hash = createHash("sha256");
+      const piece = Buffer.alloc(1 << 20);
+      let bytes = 0;
+      for (;;) {
+        const length = readFully(file, piece, bytes);
+        hash.update(piece.subarray(0, length));
+        bytes += length;
+        if (length < piece.length) return { bytes, sha256: hash.digest("hex") };
+      }
+    } finally {
+      fs.closeSync(file);
+    }
+  });
+}
+
 /** The text that a JSON file of ours holds: indented, ending in a line feed. */
 export const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 

@@ -1,0 +1,80 @@
+// What all commands share: how they print, how errors and exit statuses come out, how help and misspelt names look.
+import { Command, CommanderError } from "commander";
+import { IstaError } from "../base/errors.js";
+import { printable, styled } from "../base/terminal.js";
+
+/** Flags that every command has. */
+export interface GlobalOptions {
+  json: boolean;
+  verbose: boolean;
+}
+
+/** A program or command with the behaviour of this command line; subcommands inherit it. */
+export function newProgram(name: string): Command {
+  return new Command(name)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({ showGlobalOptions: true })
+    .showSuggestionAfterError();
+}
+
+/** Adds examples to the end of a command's help; each is what follows `ista-nas`, and what it does. */
+export function addExamples(command: Command, examples: readonly (readonly [string, string])[]): Command {
+  const lines = examples.map(([line, what]) => `  # ${what}\n  ista-nas ${line}`);
+  return command.addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+}
+
+/** Whether a command was asked for JSON. */
+export const wantsJson = (command: Command): boolean =>
+  command.optsWithGlobals<GlobalOptions>().json === true;
+
+/** Prints a command's result: as one JSON value with `--json`, as text otherwise. */
+export function printResult(command: Command, value: unknown, text: () => string): void {
+  process.stdout.write(`${wantsJson(command) ? JSON.stringify(value, null, 2) : text()}\n`);
+}
+
+/** A message beside the result, to standard error: a warning, or what goes on. */
+export function printWarning(message: string): void {
+  process.stderr.write(`${styled("warning", "yellow", process.stderr)}: ${printable(message)}\n`);
+}
+
+/** The error as an IstaError: wrong usage found by commander, or a mistake of ours. */
+function asIstaError(error: unknown): IstaError {
+  if (error instanceof IstaError) return error;
+  if (error instanceof CommanderError) {
+    return new IstaError("USAGE", error.message.replace(/^error: /, "").replace(/\s*\n\s*/g, " "));
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new IstaError("INTERNAL", message, { cause: error });
+}
+
+/** Reports an error in one line (with its stack if wanted, as JSON if wanted) and returns the exit status. */
+export function reportError(error: unknown, { json, verbose }: GlobalOptions): number {
+  if (error instanceof CommanderError) {
+    // Help and version are no errors, but help that came because a command was missing is.
+    if (error.exitCode === 0) return 0;
+    if (error.code === "commander.help") return 2;
+  }
+  const ista = asIstaError(error);
+  const stack = ista.cause instanceof Error ? `${ista.stack}\ncaused by ${ista.cause.stack}` : ista.stack;
+  // A mistake of ours is always shown with its stack: it is what a report needs.
+  const showStack = verbose || ista.code === "INTERNAL";
+  if (json) {
+    const body = { code: ista.code, message: ista.message, ...(showStack ? { stack } : {}) };
+    process.stderr.write(`${JSON.stringify({ error: body })}\n`);
+  } else {
+    const label = styled(`error ${ista.code}`, "red", process.stderr);
+    const tail = showStack ? `${stack}\n` : "";
+    process.stderr.write(`${label}: ${printable(ista.message).replace(/\s*\n\s*/g, " ")}\n${tail}`);
+  }
+  return ista.exitStatus;
+}
+
+/** A reader that went away (`| head`) is no error: what is still printed goes nowhere and the work goes on. */
+export function tolerateClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+    });
+  }
+}

@@ -1,0 +1,36 @@
+// The command line: its commands, and one place where errors become exit statuses.
+// Nothing imported here loads the tensor library; commands that need it import it inside their actions.
+import type { Command } from "commander";
+import { packageVersion } from "../base/package.js";
+import { registerConfig } from "./config.js";
+import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClosedPipes } from "./frame.js";
+import { registerRuns } from "./runs.js";
+
+/** The whole command line as commander sees it. */
+export function buildProgram(): Command {
+  const program = newProgram("ista-nas")
+    .description("Finds convolutional networks for your images by sparse coding (ISTA-NAS, NeurIPS 2020).")
+    .version(packageVersion, "--version", "print the version")
+    .option("--json", "print results and errors as JSON")
+    .option("--verbose", "print the stack of errors");
+  registerRuns(program);
+  registerConfig(program);
+  return addExamples(program, [
+    ["runs list", "show the runs in ./runs"],
+    ["config presets", "show the presets"],
+  ]);
+}
+
+/** Runs one command line and ends the process on failure. @param words what follows the program's name. */
+export async function main(words: readonly string[]): Promise<void> {
+  tolerateClosedPipes();
+  // Read off the words, as an error may come before the flags are parsed.
+  const global: GlobalOptions = { json: words.includes("--json"), verbose: words.includes("--verbose") };
+  const fail = (error: unknown): never => process.exit(reportError(error, global));
+  process.on("uncaughtException", fail);
+  try {
+    await buildProgram().parseAsync(words as string[], { from: "user" });
+  } catch (error) {
+    fail(error);
+  }
+}

@@ -1,0 +1,53 @@
+// Command-line flags made from the configuration schemas, and the way back from parsed flags to configuration layers.
+import { type Command, Option } from "commander";
+import type { ConfigLayers, RunKind } from "../run/config.js";
+import { formatValue, options, parseFlagValue, type Option as RunOption } from "../run/options.js";
+import { presets } from "../run/presets.js";
+
+const placeholders = { integer: "<n>", number: "<x>", numbers: "<x,...>", string: "<text>", boolean: "" };
+
+function flagOption(option: RunOption): Option {
+  const placeholder = option.choices === null ? placeholders[option.type] : `<${option.choices.join("|")}>`;
+  const flag = new Option(
+    `--${option.flag} ${placeholder}`.trim(),
+    `${option.description} [${formatValue(option.default)}]`,
+  );
+  return option.type === "boolean" ? flag : flag.argParser((text: string) => parseFlagValue(option, text));
+}
+
+/** Adds `--preset`, `--config` and a flag for each option of the schema. */
+export function addConfigOptions(command: Command, kind: RunKind): Command {
+  const names = Object.keys(presets).filter((name) => presets[name].kind === kind);
+  command.option("--preset <name>", `start from a preset: ${names.join(", ")}`);
+  command.option("--config <file>", "JSON file with options; flags win over it, it wins over the preset");
+  for (const option of options[kind]) {
+    if (option.key === "preset") continue;
+    command.addOption(flagOption(option));
+    if (option.type === "boolean") command.addOption(new Option(`--no-${option.flag}`).hideHelp());
+  }
+  return command;
+}
+
+/** Adds the flags that say where the run directory goes. */
+export function addLocationOptions(command: Command): Command {
+  return command
+    .option("--out <folder>", "the run directory itself; it must be new or empty")
+    .option("--root <folder>", "folder of all runs", "runs")
+    .option("--name <name>", "name of the run directory in it [kind and time]");
+}
+
+export interface RunLocation {
+  out?: string;
+  root?: string;
+  name?: string;
+}
+
+/** The layers that the command line gives: only flags that were really written, not their defaults. */
+export function configLayers(command: Command, kind: RunKind): ConfigLayers {
+  const given = command.opts<Record<string, unknown>>();
+  const flags: Record<string, unknown> = {};
+  for (const { key } of options[kind]) {
+    if (key !== "preset" && command.getOptionValueSource(key) === "cli") flags[key] = given[key];
+  }
+  return { preset: given.preset as string | undefined, file: given.config as string | undefined, flags };
+}

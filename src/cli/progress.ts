@@ -1,0 +1,133 @@
+// Progress of a long run: one rewritten line on a terminal, a line now and then in a pipe or a log file.
+import { formatDuration, formatPercent } from "../base/format.js";
+import { printable, styled } from "../base/terminal.js";
+
+export interface ProgressState {
+  /** What is being done: `search`, `train`, `validate`. */
+  phase: string;
+  /** Epoch in progress, from 1, and how many there will be. */
+  epoch: number;
+  epochs: number;
+  /** Steps done in this epoch, and how many it has. */
+  step: number;
+  steps: number;
+  loss?: number;
+  /** 0..1 */
+  accuracy?: number;
+  /** Images done since the run began or went on; for the speed. */
+  images: number;
+}
+
+export interface ProgressOptions {
+  stream?: NodeJS.WriteStream;
+  /** Seconds since some moment; the process's clock where not given. */
+  clock?: () => number;
+  /** Print nothing (with `--json`). */
+  quiet?: boolean;
+}
+
+const terminalPause = 0.1;
+const pipePause = 15;
+/** The speed is averaged over about this many seconds. */
+const speedWindow = 10;
+const barWidth = 20;
+const clearLine = "\r\u001b[2K";
+
+export class Progress {
+  private readonly stream: NodeJS.WriteStream;
+  private readonly clock: () => number;
+  private readonly quiet: boolean;
+  private shown = Number.NEGATIVE_INFINITY;
+  private lineIsOpen = false;
+  private speed: number | null = null;
+  private before: { time: number; images: number; steps: number } | null = null;
+  private stepsPerSecond: number | null = null;
+
+  constructor({
+    stream = process.stderr,
+    clock = () => performance.now() / 1000,
+    quiet = false,
+  }: ProgressOptions = {}) {
+    this.stream = stream;
+    this.clock = clock;
+    this.quiet = quiet;
+  }
+
+  private get onTerminal(): boolean {
+    return this.stream.isTTY === true && process.env.TERM !== "dumb";
+  }
+
+  /** To be called after every step; shows what is due. */
+  update(state: ProgressState): void {
+    const now = this.clock();
+    this.measure(state, now);
+    if (this.quiet || now - this.shown < (this.onTerminal ? terminalPause : pipePause)) return;
+    this.shown = now;
+    const line = this.line(state);
+    if (this.onTerminal) {
+      const width = this.stream.columns ?? 80;
+      this.stream.write(`${clearLine}${line.slice(0, width - 1)}`);
+      this.lineIsOpen = true;
+    } else {
+      this.stream.write(`${line}\n`);
+    }
+  }
+
+  /** Prints a line that stays, above the progress line. */
+  log(line: string): void {
+    if (this.quiet) return;
+    this.clear();
+    this.stream.write(`${line}\n`);
+    this.shown = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Prints a warning; also where progress is not wanted. */
+  warn(message: string): void {
+    this.clear();
+    this.stream.write(`${styled("warning", "yellow", this.stream)}: ${printable(message)}\n`);
+  }
+
+  /** Takes the progress line away. */
+  clear(): void {
+    if (!this.lineIsOpen) return;
+    this.stream.write(clearLine);
+    this.lineIsOpen = false;
+  }
+
+  /** Forgets the speed: after a pause, or where the next phase has another one. */
+  restart(): void {
+    this.before = null;
+    this.speed = null;
+    this.stepsPerSecond = null;
+  }
+
+  private measure({ epoch, step, steps, images }: ProgressState, now: number): void {
+    const done = (epoch - 1) * steps + step;
+    if (this.before !== null) {
+      const seconds = now - this.before.time;
+      if (seconds <= 0) return;
+      const weight = 1 - Math.exp(-seconds / speedWindow);
+      const blend = (old: number | null, value: number): number =>
+        old === null ? value : old + weight * (value - old);
+      this.speed = blend(this.speed, (images - this.before.images) / seconds);
+      this.stepsPerSecond = blend(this.stepsPerSecond, (done - this.before.steps) / seconds);
+    }
+    this.before = { time: now, images, steps: done };
+  }
+
+  private line({ phase, epoch, epochs, step, steps, loss, accuracy }: ProgressState): string {
+    const filled = Math.min(barWidth, Math.floor((barWidth * step) / Math.max(1, steps)));
+    const parts = [`${phase} ${epoch}/${epochs}`];
+    if (this.onTerminal) parts.push(`${"█".repeat(filled)}${"░".repeat(barWidth - filled)}`);
+    parts.push(`${step}/${steps}`);
+    if (loss !== undefined) parts.push(`loss ${loss.toFixed(4)}`);
+    if (accuracy !== undefined) parts.push(`accuracy ${formatPercent(accuracy, 1)}`);
+    if (this.speed !== null) parts.push(`${this.speed.toPrecision(3)} images/s`);
+    if (this.stepsPerSecond !== null && this.stepsPerSecond > 0) {
+      const inEpoch = (steps - step) / this.stepsPerSecond;
+      const inAll = inEpoch + ((epochs - epoch) * steps) / this.stepsPerSecond;
+      parts.push(`left ${formatDuration(inAll)}`);
+    }
+    return parts.join("  ");
+  }
+}

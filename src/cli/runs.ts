@@ -1,0 +1,186 @@
+// `ista-nas runs`: lists, shows and compares run directories.
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Command } from "commander";
+import { IstaError } from "../base/errors.js";
+import {
+  type Column,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatTable,
+} from "../base/format.js";
+import { suggestion } from "../base/nearest.js";
+import { type Comparison, type ComparisonGroup, compareRuns, type Spread } from "../run/compare.js";
+import { RunDirectory } from "../run/directory.js";
+import { describeRun, listRuns, type RunListing } from "../run/listing.js";
+import type { RunSummary } from "../run/summary.js";
+import { addExamples, printResult } from "./frame.js";
+
+export function registerRuns(program: Command): void {
+  const runs = program.command("runs").description("list, show and compare runs");
+
+  const list = runs.command("list").description("list the runs in a folder");
+  list.argument("[root]", "folder of runs", "runs");
+  list.action((root: string) => {
+    const listings = listRuns(root);
+    printResult(list, listings, () =>
+      listings.length === 0 ? `no runs in ${root}` : formatTable(listings, listColumns),
+    );
+  });
+
+  const show = runs.command("show").description("show one run: configuration, outcome, last record");
+  show.argument("<run>", "run directory, or its name in ./runs");
+  show.action((name: string) => showRun(show, findRun(name)));
+
+  const compare = runs
+    .command("compare")
+    .description("compare finished runs; seeds of one architecture are averaged");
+  compare.argument("<runs...>", "run directories, or their names in ./runs");
+  compare.action((names: string[]) => {
+    const comparison = compareRuns(names.map((name) => summaryOf(findRun(name))));
+    printResult(compare, comparison, () => formatComparison(comparison));
+  });
+
+  addExamples(runs, [
+    ["runs list", "the runs in ./runs"],
+    ["runs show search-20240607-153000", "one run"],
+    ["runs compare runs/found runs/random-1 runs/random-2", "a table with mean and spread over seeds"],
+  ]);
+}
+
+/** The run directory that a word on the command line means: a path, or a name in ./runs. */
+export function findRun(name: string): string {
+  const inRuns = join("runs", name);
+  if (!existsSync(name) && basename(name) === name) {
+    if (existsSync(inRuns)) return inRuns;
+    const known = listRuns("runs").map((run) => run.name);
+    if (known.length > 0) {
+      throw new IstaError("RUN_NOT_FOUND", `${name}: no such run; ${suggestion(name, known)}`);
+    }
+  }
+  return name;
+}
+
+const dash = (value: number | null | undefined, format: (value: number) => string): string =>
+  value === null || value === undefined ? "-" : format(value);
+
+const accuracy = (value: number): string => formatPercent(value);
+
+const listColumns: Column<RunListing>[] = [
+  { title: "RUN", cell: (run) => run.name },
+  { title: "KIND", cell: (run) => run.kind ?? "?" },
+  { title: "STATUS", cell: (run) => (run.problem === null ? run.status : "unreadable") },
+  { title: "ARCHITECTURE", cell: (run) => run.summary?.arch ?? "-" },
+  { title: "EPOCHS", align: "right", cell: (run) => dash(run.summary?.epochs, String) },
+  { title: "TEST", align: "right", cell: (run) => dash(run.summary?.testAccuracy, accuracy) },
+  { title: "VALIDATION", align: "right", cell: (run) => dash(run.summary?.validationAccuracy, accuracy) },
+  { title: "TIME", align: "right", cell: (run) => dash(run.summary?.seconds, formatDuration) },
+  { title: "", cell: (run) => run.problem ?? "" },
+];
+
+function showRun(command: Command, path: string): void {
+  const run = RunDirectory.open(path, "read");
+  const listing = describeRun(path);
+  const records = run.records();
+  const last = records.at(-1) ?? null;
+  const config = run.config(run.meta.kind);
+  printResult(
+    command,
+    { ...listing, meta: run.meta, config, records: records.length, lastRecord: last },
+    () => {
+      const summary = listing.summary;
+      const host = run.meta.host as { name?: string; processor?: string; cores?: number };
+      const facts: [string, string][] = [
+        ["run", path],
+        ["kind", run.meta.kind],
+        ["status", listing.status],
+        ["created", run.meta.created],
+        ["command", `ista-nas ${run.meta.command.join(" ")}`],
+        ...run.meta.resumed.map(({ time, changes }): [string, string] => [
+          "resumed",
+          [time, ...changes].join("; "),
+        ]),
+        ["preset", run.meta.preset ?? "none"],
+        ["seed", String(run.meta.seed)],
+        [
+          "versions",
+          Object.entries(run.meta.versions)
+            .map((pair) => pair.join(" "))
+            .join(", "),
+        ],
+        ["host", `${host.name ?? "?"}, ${host.cores ?? "?"} cores of ${host.processor ?? "?"}`],
+        ["records", String(records.length)],
+        ...(summary === null ? [] : summaryFacts(summary)),
+      ];
+      return formatTable(facts, [
+        { title: "", cell: ([name]) => name },
+        { title: "", cell: ([, value]) => value },
+      ]).trimStart();
+    },
+  );
+}
+
+function summaryFacts(summary: RunSummary): [string, string][] {
+  return [
+    ["architecture", summary.arch],
+    ["data", summary.dataset],
+    ["epochs", String(summary.epochs)],
+    ["parameters", dash(summary.parameters, formatCount)],
+    ["mult-adds", dash(summary.multiplyAdds, formatCount)],
+    ["validation accuracy", dash(summary.validationAccuracy, accuracy)],
+    ["test accuracy", dash(summary.testAccuracy, accuracy)],
+    ["time", formatDuration(summary.seconds)],
+    ["peak memory", dash(summary.peakMemoryBytes, formatBytes)],
+  ];
+}
+
+/** @throws IstaError RUN_NOT_FOUND for folders that are no run or have no outcome yet. */
+function summaryOf(path: string): { path: string; name: string; summary: RunSummary } {
+  const run = RunDirectory.open(path, "read");
+  const summary = run.summary();
+  if (summary === null) {
+    throw new IstaError("RUN_NOT_FOUND", `${path}: it has no summary.json yet; let it finish, or resume it`);
+  }
+  return { path, name: run.name, summary };
+}
+
+const spread = (value: Spread | null, format: (value: number) => string): string =>
+  value === null
+    ? "-"
+    : value.count < 2
+      ? format(value.mean)
+      : `${format(value.mean)} ± ${format(value.deviation)}`;
+
+const groupColumns: Column<ComparisonGroup>[] = [
+  { title: "ARCHITECTURE", cell: (group) => group.arch },
+  { title: "PRESET", cell: (group) => group.preset ?? "-" },
+  { title: "KIND", cell: (group) => group.kind },
+  { title: "SEEDS", align: "right", cell: (group) => String(group.seeds.length) },
+  { title: "TEST", align: "right", cell: (group) => spread(group.testAccuracy, accuracy) },
+  { title: "VALIDATION", align: "right", cell: (group) => spread(group.validationAccuracy, accuracy) },
+  { title: "PARAMS", align: "right", cell: (group) => spread(group.parameters, formatCount) },
+  { title: "MULT-ADDS", align: "right", cell: (group) => spread(group.multiplyAdds, formatCount) },
+  { title: "TIME", align: "right", cell: (group) => spread(group.seconds, formatDuration) },
+];
+
+const runColumns: Column<Comparison["runs"][number]>[] = [
+  { title: "RUN", cell: (run) => run.name },
+  { title: "ARCHITECTURE", cell: (run) => run.arch },
+  { title: "SEED", align: "right", cell: (run) => String(run.seed) },
+  { title: "STATUS", cell: (run) => run.status },
+  { title: "EPOCHS", align: "right", cell: (run) => String(run.epochs) },
+  { title: "TEST", align: "right", cell: (run) => dash(run.testAccuracy, accuracy) },
+  { title: "VALIDATION", align: "right", cell: (run) => dash(run.validationAccuracy, accuracy) },
+  { title: "PARAMS", align: "right", cell: (run) => dash(run.parameters, formatCount) },
+  { title: "MULT-ADDS", align: "right", cell: (run) => dash(run.multiplyAdds, formatCount) },
+  { title: "TIME", align: "right", cell: (run) => formatDuration(run.seconds) },
+];
+
+function formatComparison({ runs, groups }: Comparison): string {
+  const table = formatTable(runs, runColumns);
+  // Without repeated architectures the second table would say the first again.
+  if (groups.every((group) => group.seeds.length < 2)) return table;
+  return `${table}\n\nmean ± standard deviation over runs of one architecture:\n${formatTable(groups, groupColumns)}`;
+}

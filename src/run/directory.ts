@@ -1,0 +1,398 @@
+// A run directory: configuration, metric records, genotypes, drawings, checkpoints and summary of one run.
+import fs from "node:fs";
+import { cpus, hostname, platform, totalmem } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { type ErrorCode, IstaError } from "../base/errors.js";
+import {
+  fileError,
+  jsonText,
+  onFile,
+  readJson,
+  removeUnfinished,
+  resolveInside,
+  safeFileName,
+  writeFileAtomic,
+} from "../base/files.js";
+import { packageVersion } from "../base/package.js";
+import {
+  type Checkpoint,
+  type CheckpointContents,
+  hasCheckpoint,
+  readCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint.js";
+import { type ConfigOf, checkConfig, type RunKind } from "./config.js";
+import { takeLock } from "./lock.js";
+import { appendRecord, type JsonObject, readRecords, truncateRecords } from "./records.js";
+import { formatVersion, parseRunFile, type RunSummary, readSummary, summarySchema } from "./summary.js";
+
+const metaSchema = z.looseObject({
+  formatVersion: z.int(),
+  kind: z.enum(["search", "train"]),
+  created: z.string(),
+  /** The command line, without the program. */
+  command: z.array(z.string()),
+  seed: z.int(),
+  preset: z.string().nullable(),
+  /** Of the program, of Node, and of what else the caller names (libtorch, BLAS). */
+  versions: z.record(z.string(), z.string()),
+  host: z.looseObject({}),
+  /** Each time that the run was taken up again. */
+  resumed: z
+    .array(z.object({ time: z.string(), command: z.array(z.string()), changes: z.array(z.string()) }))
+    .default([]),
+});
+
+export type RunMeta = z.output<typeof metaSchema>;
+
+export interface NewRun<Kind extends RunKind> {
+  kind: Kind;
+  config: ConfigOf[Kind];
+  /** Folder of all runs; `runs` where not given. */
+  root?: string;
+  /** Name of the folder in it; kind and time where not given. */
+  name?: string;
+  /** The whole path, instead of root and name. */
+  out?: string;
+  /** Versions to note besides those of the program and of Node. */
+  versions?: Readonly<Record<string, string>>;
+  /** The command line; the process's own where not given. */
+  command?: readonly string[];
+}
+
+/** Failures after which the run may go on and try again: they can pass while it computes. */
+const passing: readonly ErrorCode[] = ["FILE_DISK_FULL", "FILE_DENIED", "FILE_READ_ONLY", "FILE_IO"];
+
+const maximumConfigBytes = 1 << 20;
+
+export class RunDirectory {
+  #meta: RunMeta;
+  /** Records that a full disk kept from being written; they go first when the next one comes. */
+  private readonly pending: JsonObject[] = [];
+  private recordCount: number;
+
+  private constructor(
+    /** Absolute path. */
+    readonly path: string,
+    meta: RunMeta,
+    private readonly inode: number,
+    private readonly release: (() => void) | null,
+  ) {
+    this.#meta = meta;
+    this.recordCount = 0;
+  }
+
+  /**
+   * Makes the folder of a new run, locks it and writes config.json and meta.json.
+   * @throws IstaError RUN_EXISTS where the folder is there and not empty, FILE_OUTSIDE for a name that is no plain one.
+   */
+  static create<Kind extends RunKind>(run: NewRun<Kind>): RunDirectory {
+    const path = newFolder(run);
+    const meta: RunMeta = {
+      formatVersion,
+      kind: run.kind,
+      created: new Date().toISOString(),
+      command: [...(run.command ?? process.argv.slice(2))],
+      seed: run.config.seed,
+      preset: run.config.preset,
+      versions: { "ista-nas": packageVersion, node: process.version, ...run.versions },
+      host: hostFacts(),
+      resumed: [],
+    };
+    const release = takeLock(path);
+    try {
+      const directory = new RunDirectory(path, meta, fs.statSync(path).ino, release);
+      directory.writeJson("config.json", run.config);
+      directory.writeJson("meta.json", meta);
+      return directory;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens the folder of a run.
+   * @param access `write` locks it, removes what cut-off writes left and repairs a torn last record; `read` only looks.
+   * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, RUN_LOCKED
+   */
+  static open(path: string, access: "read" | "write"): RunDirectory {
+    const absolute = resolve(path);
+    if (!fs.existsSync(join(absolute, "meta.json"))) {
+      throw new IstaError(
+        "RUN_NOT_FOUND",
+        `${path}: expected a run directory, it has no meta.json; \`ista-nas runs list\` shows them`,
+      );
+    }
+    const meta = parseRunFile(join(absolute, "meta.json"), metaSchema);
+    const release = access === "write" ? takeLock(absolute) : null;
+    try {
+      const run = new RunDirectory(absolute, meta, fs.statSync(absolute).ino, release);
+      if (access === "write") {
+        onFile("clean up", absolute, () => {
+          removeUnfinished(absolute);
+          if (fs.existsSync(join(absolute, "checkpoints"))) removeUnfinished(join(absolute, "checkpoints"));
+        });
+        run.recordCount = truncateRecords(run.recordsPath, Number.POSITIVE_INFINITY);
+      }
+      return run;
+    } catch (error) {
+      release?.();
+      throw error;
+    }
+  }
+
+  get name(): string {
+    return basename(this.path);
+  }
+
+  get meta(): RunMeta {
+    return this.#meta;
+  }
+
+  private get recordsPath(): string {
+    return join(this.path, "metrics.jsonl");
+  }
+
+  /**
+   * The run's configuration, checked; options that did not exist when it was written have their defaults.
+   * @throws IstaError RUN_DAMAGED where the run is of the other kind, CONFIG_...
+   */
+  config<Kind extends RunKind>(kind: Kind): ConfigOf[Kind] {
+    if (this.meta.kind !== kind) {
+      throw new IstaError(
+        "RUN_DAMAGED",
+        `${this.path}: expected a ${kind} run, came a ${this.meta.kind} run`,
+      );
+    }
+    const path = join(this.path, "config.json");
+    return checkConfig(kind, readJson(path, maximumConfigBytes), path);
+  }
+
+  /** Notes that the run goes on, with the configuration that it has now and what changed in it. */
+  noteResumed(config: ConfigOf[RunKind], changes: readonly string[], command = process.argv.slice(2)): void {
+    const entry = { time: new Date().toISOString(), command: [...command], changes: [...changes] };
+    this.#meta = { ...this.meta, resumed: [...this.meta.resumed, entry] };
+    this.writeJson("config.json", config);
+    this.writeJson("meta.json", this.meta);
+  }
+
+  /** All whole metric records. @throws IstaError RUN_DAMAGED naming a line that is none. */
+  records(): JsonObject[] {
+    return readRecords(this.recordsPath).records;
+  }
+
+  /** Appends a metric record. On failure it is kept and written before the next one. @throws IstaError RUN_GONE, FILE_... */
+  appendRecord(record: JsonObject): void {
+    this.pending.push(record);
+    this.flushRecords();
+  }
+
+  private flushRecords(): void {
+    this.writing(() => {
+      while (this.pending.length > 0) {
+        appendRecord(this.recordsPath, this.pending[0]);
+        this.pending.shift();
+        this.recordCount += 1;
+      }
+    });
+  }
+
+  /**
+   * Writes a file of the run atomically, making folders on the way.
+   * @param name relative path, such as `genotypes/epoch-003.json`.
+   * @throws IstaError FILE_OUTSIDE where the name leads out of the run, RUN_GONE, FILE_...
+   */
+  writeFile(name: string, data: string | Uint8Array): void {
+    const path = resolveInside(this.path, name);
+    this.writing(() => {
+      onFile("make", dirname(path), () => fs.mkdirSync(dirname(path), { recursive: true }));
+      writeFileAtomic(path, data);
+    });
+  }
+
+  writeJson(name: string, value: unknown): void {
+    this.writeFile(name, jsonText(value));
+  }
+
+  /** Writes `genotype.json`, or `genotypes/epoch-NNN.json` for one epoch (counted from 0). */
+  writeGenotype(genotype: unknown, epoch?: number): void {
+    this.writeJson(epoch === undefined ? "genotype.json" : `genotypes/${epochName(epoch)}.json`, genotype);
+  }
+
+  writeSummary(summary: Omit<RunSummary, "formatVersion" | "kind">): void {
+    this.writeJson("summary.json", summarySchema.parse({ ...summary, formatVersion, kind: this.meta.kind }));
+  }
+
+  /** The summary, null before the end of the run. @throws IstaError RUN_VERSION, RUN_DAMAGED */
+  summary(): RunSummary | null {
+    return readSummary(this.path);
+  }
+
+  /**
+   * Saves a checkpoint together with the number of metric records so far.
+   * @param name `last`, `best`, or `epochName(n)`.
+   * @throws IstaError FILE_DISK_FULL, ... with the earlier checkpoint intact; RUN_GONE
+   */
+  saveCheckpoint(name: string, contents: CheckpointContents): void {
+    this.flushRecords();
+    this.writing(() => {
+      onFile("make", this.path, () => fs.mkdirSync(join(this.path, "checkpoints"), { recursive: true }));
+      writeCheckpoint(this.checkpointPath(name), contents, this.recordCount);
+    });
+  }
+
+  /** Deletes checkpoints of single epochs but the latest `keep`. */
+  pruneEpochCheckpoints(keep: number): void {
+    const folder = join(this.path, "checkpoints");
+    this.writing(() =>
+      onFile("clean up", folder, () => {
+        const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+        const epochs = names.filter((name) => /^epoch-\d+$/.test(name));
+        epochs.sort((a, b) => Number(b.slice(6)) - Number(a.slice(6)));
+        for (const name of epochs.slice(keep)) {
+          fs.rmSync(join(folder, name), { recursive: true, force: true });
+          fs.rmSync(join(folder, `${name}.previous`), { recursive: true, force: true });
+        }
+      }),
+    );
+  }
+
+  hasCheckpoint(name: string): boolean {
+    return hasCheckpoint(this.checkpointPath(name));
+  }
+
+  /**
+   * Reads a checkpoint, or the one before where it is incomplete; `warning` tells.
+   * @param groups the groups of tensors to read; all of them where not given.
+   * @throws IstaError CHECKPOINT_MISSING, CHECKPOINT_DAMAGED, RUN_VERSION
+   */
+  loadCheckpoint(name: string, groups?: readonly string[]): Checkpoint {
+    return readCheckpoint(this.checkpointPath(name), groups);
+  }
+
+  /**
+   * Reads the last checkpoint and takes back the metric records made after it, so that the run can go on from there.
+   * @throws IstaError as loadCheckpoint.
+   */
+  resume(): Checkpoint {
+    const checkpoint = this.loadCheckpoint("last");
+    this.writing(() => {
+      this.recordCount = truncateRecords(this.recordsPath, checkpoint.recordCount);
+    });
+    if (this.recordCount === checkpoint.recordCount) return checkpoint;
+    const lost = `${this.recordsPath} has lost ${checkpoint.recordCount - this.recordCount} of ${checkpoint.recordCount} records`;
+    return { ...checkpoint, warning: checkpoint.warning === null ? lost : `${checkpoint.warning}; ${lost}` };
+  }
+
+  /**
+   * Runs a write that may fail for a time (full disk, permissions): returns what to tell the user, or null. The run may go
+   * on and try again at its next save.
+   * @throws IstaError what will not pass, such as RUN_GONE.
+   */
+  attempt(write: () => void): string | null {
+    try {
+      write();
+      return null;
+    } catch (error) {
+      if (error instanceof IstaError && passing.includes(error.code)) {
+        return `not saved, the run goes on and tries again later: ${error.code} ${error.message}`;
+      }
+      throw error;
+    }
+  }
+
+  /** appendRecord, a passing failure as a warning. */
+  tryAppendRecord(record: JsonObject): string | null {
+    return this.attempt(() => this.appendRecord(record));
+  }
+
+  /** saveCheckpoint, a passing failure as a warning. */
+  trySaveCheckpoint(name: string, contents: CheckpointContents): string | null {
+    return this.attempt(() => this.saveCheckpoint(name, contents));
+  }
+
+  /** Gives the lock back. */
+  close(): void {
+    this.release?.();
+  }
+
+  private checkpointPath(name: string): string {
+    return resolveInside(join(this.path, "checkpoints"), name);
+  }
+
+  /** Runs a write; says so where the folder is no longer the one that was locked. */
+  private writing(write: () => void): void {
+    if (this.release === null) throw new TypeError("the run was opened for reading");
+    this.checkStillThere();
+    try {
+      write();
+    } catch (error) {
+      this.checkStillThere();
+      throw error;
+    }
+  }
+
+  private checkStillThere(): void {
+    if (fs.statSync(this.path, { throwIfNoEntry: false })?.ino !== this.inode) {
+      throw new IstaError(
+        "RUN_GONE",
+        `${this.path}: the run directory was moved or deleted while the run was going on`,
+      );
+    }
+  }
+}
+
+/** `epoch-007`, for epochs counted from 0. */
+export const epochName = (epoch: number): string => `epoch-${String(epoch).padStart(3, "0")}`;
+
+function newFolder(run: NewRun<RunKind>): string {
+  const root = resolve(run.root ?? "runs");
+  if (run.name !== undefined && (safeFileName(run.name) !== run.name || run.name.length === 0)) {
+    throw new IstaError(
+      "FILE_OUTSIDE",
+      `--name ${JSON.stringify(run.name)}: expected letters, digits, dots, dashes and underscores`,
+    );
+  }
+  const wanted =
+    run.out !== undefined ? resolve(run.out) : join(root, run.name ?? `${run.kind}-${timeStamp(new Date())}`);
+  onFile("make", dirname(wanted), () => fs.mkdirSync(dirname(wanted), { recursive: true }));
+  const chosen = run.out !== undefined || run.name !== undefined;
+  for (let path = wanted, again = 2; ; again++) {
+    try {
+      fs.mkdirSync(path);
+      return path;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError(error, "make", path);
+    }
+    // Two runs begun in one second: the second gets a number, unless the user chose the name.
+    if (!chosen) {
+      path = `${wanted}-${again}`;
+      continue;
+    }
+    if (fs.statSync(path).isDirectory() && fs.readdirSync(path).length === 0) return path;
+    throw new IstaError(
+      "RUN_EXISTS",
+      `${path}: expected a new or empty folder, it holds something; go on with --resume or choose another name`,
+    );
+  }
+}
+
+/** `20240607-153000`, local time. */
+function timeStamp(time: Date): string {
+  const pad = (value: number): string => String(value).padStart(2, "0");
+  const day = `${time.getFullYear()}${pad(time.getMonth() + 1)}${pad(time.getDate())}`;
+  return `${day}-${pad(time.getHours())}${pad(time.getMinutes())}${pad(time.getSeconds())}`;
+}
+
+function hostFacts(): Record<string, unknown> {
+  const processors = cpus();
+  return {
+    name: hostname(),
+    platform: platform(),
+    processor: processors[0]?.model ?? "unknown",
+    cores: processors.length,
+    memoryBytes: totalmem(),
+  };
+}

@@ -1,0 +1,31 @@
+// Ctrl-C and termination: the first signal asks the loop to finish its step and save, the second quits at once.
+
+const signals = ["SIGINT", "SIGTERM"] as const;
+
+/** Exit status of a command that a signal ended in good order. */
+export const interruptedStatus = 130;
+
+export class Interruption {
+  #signal: NodeJS.Signals | null = null;
+
+  /** @param announce told once, with the signal's name, when the first one arrives. */
+  constructor(private readonly announce: (signal: NodeJS.Signals) => void) {
+    for (const signal of signals) process.on(signal, this.receive);
+  }
+
+  /** The signal that asked to stop, or null. To be looked at after every step; the event loop must get its turn for it. */
+  get signal(): NodeJS.Signals | null {
+    return this.#signal;
+  }
+
+  private readonly receive = (signal: NodeJS.Signals): void => {
+    if (this.#signal !== null) process.exit(interruptedStatus);
+    this.#signal = signal;
+    this.announce(signal);
+  };
+
+  /** Gives the signals back to whoever had them. */
+  close(): void {
+    for (const signal of signals) process.removeListener(signal, this.receive);
+  }
+}
