@@ -40,7 +40,8 @@ const luminance = (r: number, g: number, b: number): number => 0.299 * r + 0.587
 
 /** value * factor + centre * (1 - factor), by a table because every byte is treated alike. */
 function adjustTowards(pixels: Uint8Array, centre: number, factor: number): void {
-  const table = Uint8Array.from({ length: 256 }, (_, value) => byte(value * factor + centre * (1 - factor)));
+  const table = new Uint8Array(256);
+  for (let value = 0; value < 256; value++) table[value] = byte(value * factor + centre * (1 - factor));
   for (let i = 0; i < pixels.length; i++) pixels[i] = table[pixels[i]];
 }
 
@@ -67,7 +68,7 @@ function adjustSaturation(pixels: Uint8Array, factor: number): void {
   }
 }
 
-/** Turns the hue (of hue, saturation, value) by a fraction of the full circle. */
+/** Turns the hue (of hue, saturation, value) by -0.5 .. 0.5 of the full circle. */
 function shiftHue(pixels: Uint8Array, turns: number): void {
   const area = pixels.length / 3;
   for (let i = 0; i < area; i++) {
@@ -77,17 +78,20 @@ function shiftHue(pixels: Uint8Array, turns: number): void {
     const value = Math.max(r, g, b);
     const chroma = value - Math.min(r, g, b);
     if (chroma === 0) continue;
-    // In sixths of the circle, from red.
+    // In sixths of the circle, from red; brought back to 0 .. 6 after the turn.
     let hue = value === r ? (g - b) / chroma : value === g ? 2 + (b - r) / chroma : 4 + (r - g) / chroma;
-    hue = (((hue / 6 + turns) % 1) + 1) % 1;
-    hue *= 6;
-    // Each channel falls from value by chroma times its distance (1 at most) from the plateau around its own hue.
-    const channel = (offset: number): number => {
-      const k = (offset + hue) % 6;
-      return byte(value - chroma * Math.max(0, Math.min(k, 4 - k, 1)));
-    };
-    pixels[i] = channel(5);
-    pixels[i + area] = channel(3);
-    pixels[i + 2 * area] = channel(1);
+    hue += 6 * turns;
+    if (hue < 0) hue += 6;
+    else if (hue >= 6) hue -= 6;
+    pixels[i] = hueChannel(hue + 5, value, chroma);
+    pixels[i + area] = hueChannel(hue + 3, value, chroma);
+    pixels[i + 2 * area] = hueChannel(hue + 1, value, chroma);
   }
+}
+
+/** A channel falls from the value by the chroma times its distance (at most 1) from the plateau around its own hue. */
+function hueChannel(shifted: number, value: number, chroma: number): number {
+  const k = shifted >= 6 ? shifted - 6 : shifted;
+  const distance = k < 2 ? k : 4 - k;
+  return byte(value - chroma * Math.min(1, Math.max(0, distance)));
 }

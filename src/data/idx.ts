@@ -13,7 +13,7 @@ const filePattern = /^(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?$/;
 /** Deflate cannot make more than this many bytes out of one. */
 const largestExpansion = 1032;
 
-const fashionClasses = [
+export const fashionClasses = [
   "T-shirt/top",
   "Trouser",
   "Pullover",

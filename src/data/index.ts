@@ -3,6 +3,7 @@
 export { type Augmentation, noAugmentation } from "./augmentation.js";
 export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
+export { type DownloadProgress, type DownloadSource, downloadDataset, downloadSources } from "./download.js";
 export { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
 export {
   cifar10Normalisation,
@@ -24,3 +25,4 @@ export type { PictureAugmentation } from "./picture-pool.js";
 export { type PrefetchedSource, prefetch } from "./prefetch.js";
 export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
 export type * from "./types.js";
+export { type DatasetReport, type PartReport, verifyDataset } from "./verify.js";

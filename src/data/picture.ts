@@ -1,5 +1,7 @@
 // Decodes picture files with sharp: any size, colour model, depth, transparency and orientation to planar bytes.
 
+import { createRequire } from "node:module";
+import type Sharp from "sharp";
 import { IstaError } from "../base/errors.js";
 import type { RandomStream } from "../base/random.js";
 import { writeImage } from "./augmentation.js";
@@ -41,9 +43,11 @@ export interface Geometry {
   readonly crop?: Box;
 }
 
+const require = createRequire(import.meta.url);
+
 /** Loaded on first use: commands that touch no picture need not wait for it. */
-async function loadSharp() {
-  const { default: sharp } = await import("sharp");
+function loadSharp(): typeof Sharp {
+  const sharp: typeof Sharp = require("sharp");
   // Pictures are decoded once; keeping them would only cost memory. Several at a time fill the cores.
   sharp.cache(false);
   sharp.concurrency(1);
@@ -65,7 +69,7 @@ const pictureError = (path: string, wanted: string, cause: unknown): IstaError =
  */
 export async function openPicture(path: string, formats?: readonly string[]): Promise<Picture> {
   const bytes = readBytes(path, maximumPictureBytes);
-  const sharp = await loadSharp();
+  const sharp = loadSharp();
   const wanted = `a picture (${formats?.join(", ") ?? "of a format that sharp reads"})`;
   try {
     const { format, autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
@@ -93,7 +97,7 @@ export async function renderPicture(
   geometry: Geometry,
   channels: 1 | 3,
 ): Promise<Uint8Array> {
-  const sharp = await loadSharp();
+  const sharp = loadSharp();
   const { path, bytes, width, height } = picture;
   try {
     // Warnings (stray bytes between markers) are common in pictures from cameras and harmless; errors are not.
