@@ -256,7 +256,8 @@ function parseHeader(
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === "object" && !Array.isArray(value);
 
-const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isSize = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
 
 function parseEntry(path: string, name: string, value: unknown): TensorInfo {
   const label = `tensor ${JSON.stringify(name)}`;

@@ -1,0 +1,112 @@
+// Damages valid safetensors files in more than 10,000 ways: each is refused with a code, or read as a valid file.
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { IstaError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
+import { readSafetensors, type StoredTensor, writeSafetensors } from "./safetensors.js";
+
+const folder = fs.mkdtempSync(join(tmpdir(), "ista-nas-fuzz-"));
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
+const path = join(folder, "a.safetensors");
+
+const pieces = [
+  "{",
+  "}",
+  "[",
+  "]",
+  '"',
+  ",",
+  ":",
+  "-",
+  "e9",
+  "9".repeat(20),
+  "null",
+  '"a"',
+  "\\u0000",
+  "F64",
+  "I8",
+  " ",
+];
+
+/** One to four changes of bytes, pieces of text, or length; half of them inside the header. */
+function mutate(original: Buffer, random: RandomStream): Buffer {
+  let bytes = Buffer.from(original);
+  const header = Number(original.readBigUInt64LE());
+  for (let change = random.integer(4); change >= 0; change--) {
+    const limit = random.integer(2) === 0 ? Math.min(header + 8, bytes.length) : bytes.length;
+    const at = random.integer(Math.max(1, limit));
+    const end = at + random.integer(16);
+    switch (random.integer(6)) {
+      case 0:
+        if (at < bytes.length) bytes[at] = random.integer(256);
+        break;
+      case 1:
+        if (at < bytes.length) bytes[at] ^= 1 << random.integer(8);
+        break;
+      case 2:
+        bytes = bytes.subarray(0, at) as typeof bytes;
+        break;
+      case 3:
+        bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(end)]);
+        break;
+      case 4:
+        bytes = Buffer.concat([
+          bytes.subarray(0, at),
+          Buffer.from(pieces[random.integer(pieces.length)]),
+          bytes.subarray(at),
+        ]);
+        break;
+      default:
+        bytes = Buffer.concat([bytes.subarray(0, end), bytes.subarray(at)]);
+    }
+    // Now and then the length is made to fit again, so that the JSON behind it is reached.
+    if (bytes.length >= 8 && random.integer(2) === 0) {
+      bytes.writeBigUInt64LE(BigInt(Math.max(0, header + bytes.length - original.length)));
+    }
+  }
+  return bytes;
+}
+
+it("12,000 damaged files", () => {
+  const tensors = new Map<string, StoredTensor>([
+    ["stem.0.weight", { shape: [2, 1, 3, 3], data: new Float32Array(18).fill(0.5) }],
+    ["stem.1.num_batches_tracked", { shape: [], data: BigInt64Array.of(3n) }],
+    ["mask", { shape: [5], data: Uint8Array.of(0, 1, 1, 0, 1) }],
+    ["empty", { shape: [0], data: new Float64Array(0) }],
+  ]);
+  writeSafetensors(path, tensors, { format: "pt" });
+  const original = fs.readFileSync(path);
+  const outcomes = new Map<string, number>();
+  let slowest = 0;
+  for (let trial = 0; trial < 12_000; trial++) {
+    const bytes = mutate(original, RandomStream.named(trial, "safetensors"));
+    fs.writeFileSync(path, bytes);
+    const begun = performance.now();
+    let outcome = "read";
+    try {
+      const read = readSafetensors(path).tensors;
+      const total = [...read.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+      // Half-precision numbers take twice their bytes; nothing takes more.
+      expect(total).toBeLessThanOrEqual(2 * bytes.length);
+      for (const { shape, data } of read.values()) expect(data.length).toBe(shape.reduce((a, b) => a * b, 1));
+    } catch (error) {
+      if (!(error instanceof IstaError)) throw error;
+      outcome = error.code;
+    }
+    slowest = Math.max(slowest, performance.now() - begun);
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  }
+  console.log(Object.fromEntries(outcomes), `slowest ${slowest.toFixed(1)} ms`);
+  expect(slowest).toBeLessThan(2000);
+  for (const code of [
+    "read",
+    "SAFETENSORS_TRUNCATED",
+    "SAFETENSORS_HEADER",
+    "SAFETENSORS_DTYPE",
+    "SAFETENSORS_LAYOUT",
+  ]) {
+    expect(outcomes.get(code), code).toBeGreaterThan(10);
+  }
+});
