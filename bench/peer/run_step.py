@@ -51,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layout", choices=("nchw", "channels-last"), default="nchw")
     parser.add_argument("--genotype", default="ISTA_twostage", help="a published name or a JSON file; also the support")
+    parser.add_argument("--full-backward", action="store_true", help="the b pass also computes the weights' gradients")
     parser.add_argument("--norms", action="store_true", help="batch norm after pooling and skip, as one-stage cells have")
     parser.add_argument("--auxiliary", action="store_true")
     parser.add_argument("--drop-path", type=float, default=0.0)
@@ -126,7 +127,7 @@ def network_step(options: argparse.Namespace):
             network(batches[index % len(batches)][0], *weights)
 
     elif options.mode == "search-step":
-        search = SearchStep(network, *codes)
+        search = SearchStep(network, *codes, full_backward=options.full_backward)
 
         def step(index: int) -> None:
             search.codes_pass(*batches[2 * index % len(batches)])

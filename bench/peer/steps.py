@@ -11,8 +11,9 @@ class SearchStep:
 
     def __init__(
         self, network: SuperNet, normal: SparseCodes, reduction: SparseCodes, *,
-        lr=0.1, momentum=0.9, weight_decay=3e-4, clip=5.0, code_lr=6e-4, code_weight_decay=1e-3,
+        lr=0.1, momentum=0.9, weight_decay=3e-4, clip=5.0, code_lr=6e-4, code_weight_decay=1e-3, full_backward=False,
     ):  # fmt: skip
+        self.full_backward = full_backward
         self.network, self.normal, self.reduction, self.clip = network, normal, reduction, clip
         self.compressed = [*normal.b, *reduction.b]
         self.sgd = torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
@@ -32,11 +33,20 @@ class SearchStep:
             self.sgd.add_param_group({"params": added})
 
     def codes_pass(self, images: Tensor, labels: Tensor) -> float:
-        """The validation loss before the step of b. Only the gradient of b is computed."""
+        """The validation loss before the step of b.
+
+        Only the gradient of b is computed, unless `full_backward`: then those of all weights are too, and thrown away,
+        as in programs that call `loss.backward()` here.
+        """
         logits, _ = self.network(images, self.normal.weights(), self.reduction.weights())
         loss = cross_entropy(logits, labels)
-        for b, gradient in zip(self.compressed, torch.autograd.grad(loss, self.compressed)):
-            b.grad = gradient
+        if self.full_backward:
+            self.adam.zero_grad(set_to_none=True)
+            self.sgd.zero_grad(set_to_none=True)
+            loss.backward()
+        else:
+            for b, gradient in zip(self.compressed, torch.autograd.grad(loss, self.compressed)):
+                b.grad = gradient
         self.adam.step()
         return loss.item()
 
