@@ -19,9 +19,18 @@ export const errorCatalogue = {
   FILE_JSON: { status: 1, meaning: "a file that should hold JSON does not" },
   FILE_OUTSIDE: { status: 1, meaning: "a name would lead out of the folder that it belongs to" },
   FILE_IO: { status: 1, meaning: "the operating system reported another error on a file" },
-  SAFETENSORS_TRUNCATED: { status: 1, meaning: "a safetensors file is shorter or longer than its header says" },
-  SAFETENSORS_HEADER: { status: 1, meaning: "the header of a safetensors file is not what the format demands" },
-  SAFETENSORS_DTYPE: { status: 1, meaning: "a tensor has a number format that is unknown or not the wanted one" },
+  SAFETENSORS_TRUNCATED: {
+    status: 1,
+    meaning: "a safetensors file is shorter or longer than its header says",
+  },
+  SAFETENSORS_HEADER: {
+    status: 1,
+    meaning: "the header of a safetensors file is not what the format demands",
+  },
+  SAFETENSORS_DTYPE: {
+    status: 1,
+    meaning: "a tensor has a number format that is unknown or not the wanted one",
+  },
   SAFETENSORS_LAYOUT: {
     status: 1,
     meaning: "tensors of a safetensors file overlap, leave holes, or do not fit their shapes",
@@ -45,7 +54,10 @@ export const errorCatalogue = {
   DATA_FORMAT: { status: 1, meaning: "a data file does not begin or decompress as its format demands" },
   DATA_LABEL: { status: 1, meaning: "labels are out of range, or their number is not that of the images" },
   DATA_SIZE: { status: 1, meaning: "images have different or unusable sizes" },
-  DATA_CLASSES: { status: 1, meaning: "class names are malformed, or the parts of a data set disagree on them" },
+  DATA_CLASSES: {
+    status: 1,
+    meaning: "class names are malformed, or the parts of a data set disagree on them",
+  },
   DATA_PICTURE: { status: 1, meaning: "a picture file cannot be decoded" },
   DATA_LIMIT: { status: 1, meaning: "a picture, a file or a data set is larger than what is accepted" },
   DATA_WORKER: { status: 1, meaning: "a thread that decodes pictures ended unexpectedly or was closed" },
@@ -55,12 +67,28 @@ export const errorCatalogue = {
     meaning: "a genotype (JSON, Python form or name) is not two cells of the search space",
   },
   NETWORK_SHAPE: { status: 2, meaning: "no network can have these cells, channels, classes or image sizes" },
-  BUDGET_IMPOSSIBLE: { status: 2, meaning: "no network of the search space is as small as the budget demands" },
+  BUDGET_IMPOSSIBLE: {
+    status: 2,
+    meaning: "no network of the search space is as small as the budget demands",
+  },
   SPARSE_INPUT: {
     status: 1,
     meaning: "a sparse-coding problem is ill-posed: sizes, values or penalty that no solver can work with",
   },
   CODES_INVALID: { status: 1, meaning: "saved architecture codes do not hold what they should" },
+  ENGINE_MISSING: { status: 1, meaning: "the native addon is not built, or does not load on this machine" },
+  ENGINE_FREED: { status: 1, meaning: "a tensor was used after it was freed" },
+  ENGINE_ARGUMENT: { status: 1, meaning: "an argument of a tensor operation has the wrong kind or size" },
+  ENGINE_OPERATOR: {
+    status: 1,
+    meaning: "libtorch refused an operation, for example because shapes do not fit",
+  },
+  ENGINE_OUT_OF_MEMORY: { status: 1, meaning: "there was not enough memory for a tensor" },
+  ENGINE_DEVICE: { status: 2, meaning: "the device that was asked for does not exist here" },
+  WEIGHTS_MISMATCH: { status: 1, meaning: "weights from a file have other names or shapes than the network" },
+  RUN_DIVERGED: { status: 1, meaning: "a loss or gradient became infinite or not a number during training" },
+  MEMORY_NEEDED: { status: 1, meaning: "a run would need more memory than the machine has" },
+  MODEL_FILE: { status: 1, meaning: "a model file does not describe a network, or one that is needed is missing" },
   INTERNAL: { status: 1, meaning: "a mistake in this program; please report it with the stack" },
 } as const satisfies Record<string, { status: 1 | 2; meaning: string }>;
 

@@ -5,6 +5,8 @@ import { packageVersion } from "../base/package.js";
 import { registerConfig } from "./config.js";
 import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClosedPipes } from "./frame.js";
 import { registerRuns } from "./runs.js";
+import { registerSearch } from "./search.js";
+import { registerTrain } from "./train.js";
 
 /** The whole command line as commander sees it. */
 export function buildProgram(): Command {
@@ -13,6 +15,8 @@ export function buildProgram(): Command {
     .version(packageVersion, "--version", "print the version")
     .option("--json", "print results and errors as JSON")
     .option("--verbose", "print the stack of errors");
+  registerSearch(program);
+  registerTrain(program);
   registerRuns(program);
   registerConfig(program);
   return addExamples(program, [

@@ -53,6 +53,8 @@ export const operators = {
   detach: operator<[Tensor], Tensor>("aten::detach"),
   clone: operator<[Tensor], Tensor>("aten::clone"),
   copyInto: operator<[Tensor, Tensor], Tensor>("aten::copy_"),
+  /** In place: first argument += share * (second - first). */
+  interpolate: operator<[Tensor, Tensor, number], Tensor>("aten::lerp_", "Scalar"),
   zerosLike: operator<[Tensor], Tensor>("aten::zeros_like"),
   fill: operator<[Tensor, number], Tensor>("aten::fill_", "Scalar"),
   allFinite: (tensor: Tensor): boolean => Number.isFinite(operators.sum(tensor).item()),

@@ -27,6 +27,8 @@ export interface ForwardOptions {
   /** w_S per intermediate node: float32 [s]; absent in evaluation networks, where every weight is 1. */
   readonly nodeWeights?: Readonly<Record<CellType, readonly Tensor[]>>;
   readonly dropPath?: { readonly probability: number; readonly random: RandomStream };
+  /** Told every intermediate result with the name of what made it, in order. */
+  readonly inspect?: (name: string, result: Tensor) => void;
 }
 
 export interface Outputs {
@@ -86,6 +88,11 @@ export class Network {
     return this.plan.trainable;
   }
 
+  /** Names of all float tensors made so far, those of operations that are not connected now included. */
+  get parameterNames(): Iterable<string> {
+    return this.store.names;
+  }
+
   /** Bytes of the parameters and buffers made so far. */
   get parameterBytes(): number {
     return this.store.bytes;
@@ -114,6 +121,11 @@ export class Network {
     for (const [name, tensor] of used) this.store.set(name, tensor);
   }
 
+  /** Moves all float tensors towards those of a network of the same description: a step of an exponential moving average. */
+  approach(other: Network, share: number): void {
+    this.store.approach(other.store, share);
+  }
+
   dispose(): void {
     this.store.dispose();
   }
@@ -125,8 +137,9 @@ export class Network {
   forward(images: Tensor, options: ForwardOptions): Outputs {
     const settings = [options.training, momentum, epsilon] as const;
     const batch = images.shape[0];
-    const reductionMiddle = this.layout.auxiliary?.afterCell;
+    const inspect = options.inspect ?? (() => {});
     let [older, newer] = this.stem(images, settings);
+    for (const tensor of newer) inspect("stem", tensor);
     let auxiliaryLogits: Tensor | null = null;
     for (const cell of this.plan.cells) {
       const reduced = cell.layout.reductionPrevious;
@@ -134,19 +147,26 @@ export class Network {
         preprocess(cell.preprocess[0], older, reduced, settings),
         preprocess(cell.preprocess[1], newer, false, settings),
       ];
+      const name = `cells.${cell.layout.index}`;
+      for (const [index, state] of states.entries()) inspect(`${name}.preprocess${index}`, state);
       for (const [index, node] of cell.nodes.entries()) {
         const weights = options.nodeWeights?.[cell.layout.type][index] ?? null;
         states.push(this.node(node, states, weights, batch, options, settings));
+        inspect(`${name}, node ${index + 2}`, states[index + 2]);
       }
       older = newer;
       newer = states.slice(2);
-      if (options.training && cell.layout.index === reductionMiddle)
+      if (options.training && cell.layout.index === this.layout.auxiliary?.afterCell) {
         auxiliaryLogits = this.auxiliary(newer, settings);
+        inspect("auxiliary_head", auxiliaryLogits);
+      }
     }
     if (options.training) for (const norm of this.plan.norms) this.store.countBatch(norm);
     const pooled = newer.map((tensor) => operators.globalAveragePool(tensor, [2, 3], false));
     const { weight, bias } = this.plan.classifier;
-    return { logits: operators.linear(operators.concatenate(pooled, 1), weight, bias), auxiliaryLogits };
+    const logits = operators.linear(operators.concatenate(pooled, 1), weight, bias);
+    inspect("classifier", logits);
+    return { logits, auxiliaryLogits };
   }
 
   private stem(images: Tensor, settings: Settings): [Features, Features] {

@@ -1,6 +1,7 @@
 // The tensors of a network by state-dict name: made when first needed, kept when their operation leaves the network.
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
+import { withoutGradients } from "../engine/autograd.js";
 import { type NormTensors, operators } from "../engine/operators.js";
 import { Tensor } from "../engine/tensor.js";
 import { isTrainable, type Layer, layerParameters, type ParameterEntry } from "../space/parameters.js";
@@ -102,11 +103,24 @@ export class ParameterStore {
     return freed;
   }
 
+  get names(): Iterable<string> {
+    return this.tensors.keys();
+  }
+
   /** Bytes of all tensors that were made. */
   get bytes(): number {
     let bytes = 0;
     for (const tensor of this.tensors.values()) bytes += 4 * tensor.elementCount;
     return bytes;
+  }
+
+  /** Moves every float tensor towards that of another store by a share of the difference (0..1). */
+  approach(other: ParameterStore, share: number): void {
+    withoutGradients(() => {
+      for (const [name, tensor] of this.tensors)
+        operators.interpolate(tensor, other.tensors.get(name)!, share);
+    });
+    for (const [norm, count] of other.batchCounts) this.batchCounts.set(norm, count);
   }
 
   /** Every tensor that was made, copied, sorted by name. */

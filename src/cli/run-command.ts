@@ -1,0 +1,80 @@
+// What the commands that run for long have in common: flags, resumption, signals, progress, and the words at the end.
+import type { Command } from "commander";
+import { IstaError } from "../base/errors.js";
+import { type ConfigOf, type RunKind, resolveConfig } from "../run/config.js";
+import { Interruption, interruptedStatus } from "../run/interrupt.js";
+// Types only: the modules behind them load the tensor library, and help must not.
+import type { RunControl, RunRequest, RunResult } from "../train/execute.js";
+import { wantsJson } from "./frame.js";
+import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
+import { Progress } from "./progress.js";
+
+/** Adds the flags of a kind of run, its place, and `--resume`. */
+export function addRunOptions(command: Command, kind: RunKind): Command {
+  addLocationOptions(addConfigOptions(command, kind));
+  return command.option("--resume <run>", "go on with a run directory from its last checkpoint");
+}
+
+/** @throws IstaError CONFIG_*, USAGE */
+export function runRequest<Kind extends RunKind>(
+  command: Command,
+  kind: Kind,
+  preset?: string,
+): RunRequest<Kind> {
+  const layers = configLayers(command, kind);
+  const { resume, out, root, name } = command.opts<RunLocation & { resume?: string }>();
+  if (resume === undefined) {
+    const { config } = resolveConfig(kind, {
+      ...layers,
+      preset: layers.preset ?? (layers.file ? undefined : preset),
+    });
+    return { config: config as ConfigOf[Kind], out, root, name };
+  }
+  const alien = (["preset", "config", "out", "name"] as const).filter(
+    (flag) => command.getOptionValue(flag) !== undefined,
+  );
+  if (alien.length > 0) {
+    throw new IstaError(
+      "USAGE",
+      `--resume: a run goes on with its own configuration and place; leave out --${alien.join(", --")}`,
+    );
+  }
+  return { resume, flags: layers.flags ?? {} };
+}
+
+/** Runs with progress on standard error and signals handled; ends the process with 130 when a signal stopped the run. */
+export async function carryOut(
+  command: Command,
+  run: (control: RunControl) => Promise<RunResult>,
+  lastWords: (result: RunResult) => string,
+): Promise<void> {
+  const json = wantsJson(command);
+  const progress = new Progress({ quiet: json });
+  const interruption = new Interruption((signal) => {
+    progress.warn(`${signal}: the present step is finished and saved; once more ends at once`);
+  });
+  try {
+    const result = await run({
+      observer: {
+        progress: (state) => progress.update(state),
+        line: (text) => progress.log(text),
+        warn: (text) => progress.warn(text),
+      },
+      stop: () => interruption.signal !== null,
+    });
+    progress.clear();
+    if (json) process.stdout.write(`${JSON.stringify({ path: result.path, ...result.summary }, null, 2)}\n`);
+    else
+      process.stdout.write(
+        `${result.status === "finished" ? lastWords(result) : interruptedWords(command, result)}\n`,
+      );
+    if (result.status === "interrupted") process.exitCode = interruptedStatus;
+  } finally {
+    progress.clear();
+    interruption.close();
+  }
+}
+
+function interruptedWords(command: Command, { path, summary }: RunResult): string {
+  return `Interrupted after ${summary.epochs} whole epochs, saved in ${path}. Go on with: ista-nas ${command.name()} --resume ${path}`;
+}

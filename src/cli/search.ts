@@ -1,0 +1,86 @@
+// The command `search`.
+import { join } from "node:path";
+import type { Command } from "commander";
+import { formatCount, formatDuration, formatPercent } from "../base/format.js";
+import { resolveConfig, type SearchConfig } from "../run/config.js";
+import type { RunResult } from "../train/execute.js";
+import { addExamples } from "./frame.js";
+import { addRunOptions, carryOut, runRequest } from "./run-command.js";
+import { trainedWords } from "./train.js";
+
+function searchedWords({ path, summary }: RunResult, oneStage: boolean): string {
+  const size = `${formatCount(summary.parameters ?? 0)} parameters, ${formatCount(summary.multiplyAdds ?? 0)} mult-adds`;
+  const lines = [
+    `Found ${join(path, "genotype.json")} in ${formatDuration(summary.seconds)} (super-net ${size}); drawing: ${join(path, "cells.svg")}`,
+  ];
+  if (!oneStage) return [...lines, `Next: ista-nas train --arch ${path} --data DIR`].join("\n");
+  const figure =
+    summary.testAccuracy === null ? "" : `, test accuracy ${formatPercent(summary.testAccuracy)}`;
+  lines.push(`Trained network: ${join(path, "model.safetensors")}${figure}`);
+  return [...lines, `Next: ista-nas predict ${path} PICTURE, or ista-nas export ${path} --format onnx`].join(
+    "\n",
+  );
+}
+
+/** The training that follows a search with --then-train: same data, seed and machine. */
+function followingTraining(config: SearchConfig, run: RunResult) {
+  const { data, seed, threads, device, limitTrain, limitTest, imageSize, normalisation, skipBroken } = config;
+  const flags = {
+    arch: run.path,
+    data,
+    seed,
+    threads,
+    device,
+    limitTrain,
+    limitTest,
+    imageSize,
+    normalisation,
+    skipBroken,
+  };
+  return {
+    config: resolveConfig("train", { preset: config.trainPreset, flags }).config,
+    out: `${run.path}-train`,
+  };
+}
+
+export function registerSearch(program: Command): void {
+  const command = program
+    .command("search")
+    .description("find the cells of a network for your images, or (one-stage) the trained network itself")
+    .action(async (_options: unknown, command: Command) => {
+      const request = runRequest(command, "search");
+      // Loaded here, because it loads the tensor library.
+      const { runSearch } = await import("../search/run-search.js");
+      const { runTraining } = await import("../train/run-training.js");
+      const { RunDirectory } = await import("../run/directory.js");
+      const configOf = (run: RunResult): SearchConfig => RunDirectory.open(run.path, "read").config("search");
+      let trained = false;
+      await carryOut(
+        command,
+        async (control) => {
+          const found = await runSearch(request, control);
+          const config = configOf(found);
+          if (found.status === "interrupted" || !config.thenTrain) return found;
+          control.observer.line(searchedWords(found, false).split("\n")[0]);
+          trained = true;
+          return runTraining(followingTraining(config, found), control);
+        },
+        (result) =>
+          trained ? trainedWords(result) : searchedWords(result, configOf(result).mode === "one-stage"),
+      );
+    });
+  addRunOptions(command, "search");
+  addExamples(command, [
+    ["search --preset demo", "two minutes on the images that ship with the program"],
+    ["search --preset cifar10-two-stage --data cifar-10-batches-bin", "the paper's two-stage search"],
+    [
+      "search --data my-pictures --image-size 32 --epochs 25 --batch-size 64",
+      "on your own pictures (train/CLASS/*.jpg)",
+    ],
+    [
+      "search --preset cifar10-one-stage --data cifar-10-batches-bin --max-params 3.7e6",
+      "search and training in one run",
+    ],
+    ["search --resume runs/search-20240607-153000", "go on with a run that was stopped"],
+  ]);
+}

@@ -1,0 +1,88 @@
+// Gradients of a batch and the step down them, with an answer to where numbers stopped being finite.
+import { IstaError } from "../base/errors.js";
+import type { Batch } from "../data/index.js";
+import { gradients, withoutGradients } from "../engine/autograd.js";
+import { operators } from "../engine/operators.js";
+import type { Sgd, SgdSettings } from "../engine/sgd.js";
+import { scope, type Tensor } from "../engine/tensor.js";
+import type { ForwardOptions, Network } from "../nn/network.js";
+import { type BatchFigures, batchTensors, forwardLoss, type LossOptions } from "./batch-step.js";
+
+/** Where in the run a batch is, for messages. */
+export interface StepPlace {
+  /** Epoch and step, counted from 0. */
+  readonly epoch: number;
+  readonly index: number;
+  readonly learningRate: number;
+}
+
+export interface BatchGradients {
+  readonly figures: BatchFigures;
+  /** In the order of the inputs; null where the loss does not depend on one. */
+  readonly gradients: (Tensor | null)[];
+}
+
+/** Name of the first parameter, or else of the first layer of the forward pass, with a number that is not finite. */
+function firstNonFinite(network: Network, batch: Batch, forward: ForwardOptions): string | null {
+  return withoutGradients(() =>
+    scope(() => {
+      if (!batch.images.every(Number.isFinite)) return "the images";
+      for (const [name, parameter] of network.trainable)
+        if (!operators.allFinite(parameter)) return `the weights ${name}`;
+      let found: string | null = null;
+      const inspect = (name: string, result: Tensor): void => {
+        if (found === null && !operators.allFinite(result)) found = `the output of ${name}`;
+      };
+      network.forward(batchTensors(network, batch).images, { ...forward, inspect });
+      return found;
+    }),
+  );
+}
+
+function diverged(what: string, where: string | null, { epoch, index, learningRate }: StepPlace): IstaError {
+  return new IstaError(
+    "RUN_DIVERGED",
+    `training: ${what} at step ${index + 1} of epoch ${epoch + 1}, learning rate ${learningRate}; it began in ${where ?? "the loss"}; the last checkpoint is as it was: go on from it, or start again with a lower --learning-rate`,
+  );
+}
+
+/**
+ * Loss of a batch and its gradients with respect to `inputs`. To be called in a scope.
+ * @throws IstaError RUN_DIVERGED when the loss is not finite, before anything is changed
+ */
+export function batchGradients(
+  network: Network,
+  batch: Batch,
+  forward: ForwardOptions,
+  lossOptions: LossOptions,
+  inputs: readonly Tensor[],
+  place: StepPlace,
+): BatchGradients {
+  const { loss, figures } = forwardLoss(network, batch, forward, lossOptions);
+  const value = loss.item();
+  if (!Number.isFinite(value))
+    throw diverged(`the loss became ${value}`, firstNonFinite(network, batch, forward), place);
+  return { figures, gradients: gradients(loss, inputs) };
+}
+
+/**
+ * One step of SGD on the network's parameters. To be called in a scope.
+ * @throws IstaError RUN_DIVERGED when the gradient is not finite; the parameters are as before then
+ */
+export function descend(
+  network: Network,
+  sgd: Sgd,
+  slopes: readonly (Tensor | null)[],
+  settings: SgdSettings,
+  place: StepPlace,
+): void {
+  const norm = sgd.step(network.trainable, slopes, settings);
+  if (Number.isFinite(norm)) return;
+  const names = [...network.trainable.keys()];
+  const worst = slopes.findLastIndex((slope) => slope !== null && !operators.allFinite(slope));
+  throw diverged(
+    `the gradient's norm became ${norm}`,
+    worst < 0 ? null : `the gradient of ${names[worst]}`,
+    place,
+  );
+}

@@ -1,0 +1,263 @@
+// The loop that every long run goes through: epochs of steps, records, checkpoints, interruption, resumption.
+import { memoryUsage } from "node:process";
+import { IstaError } from "../base/errors.js";
+import { formatDuration, formatPercent } from "../base/format.js";
+import type { CheckpointContents } from "../run/checkpoint.js";
+import { epochName, type RunDirectory } from "../run/directory.js";
+import type { JsonObject } from "../run/records.js";
+import type { Genotype } from "../space/genotype.js";
+import type { BatchFigures } from "./batch-step.js";
+
+/** Means over the images of an epoch so far. */
+export interface EpochFigures {
+  readonly loss: number;
+  /** Share of images classified right, 0..1. */
+  readonly accuracy: number;
+  readonly images: number;
+  /** Seconds of computing, all parts of an interrupted epoch together. */
+  readonly seconds: number;
+}
+
+export interface EpochOutcome {
+  /** What metrics.jsonl says of the epoch, besides epoch, loss, accuracy, seconds. */
+  readonly record: JsonObject;
+  /** The higher, the better; null where nothing tells. Decides what the checkpoint `best` is. */
+  readonly score: number | null;
+  /** Lines for the user, besides the one with the figures. */
+  readonly lines: readonly string[];
+  /** The cells as they are now, for a search. */
+  readonly genotype?: Genotype;
+}
+
+/** A kind of run: what a step does, and what happens after an epoch. Search and training are courses. */
+export interface Course {
+  /** Epochs of the whole run as known now; a one-stage search that ends early makes it smaller. */
+  readonly epochCount: number;
+  readonly stepCount: number;
+  /** Word for the progress line, such as "search". */
+  readonly phase: string;
+  learningRate(epoch: number): number;
+  /** @throws IstaError RUN_DIVERGED */
+  step(epoch: number, index: number): Promise<BatchFigures>;
+  /** Null when `stop` asked to end before anything was changed: the epoch's end is repeated on resumption. */
+  endEpoch(epoch: number, figures: EpochFigures, stop: () => boolean): Promise<EpochOutcome | null>;
+  /** Everything of the course that a resumed run needs. */
+  save(): CheckpointContents;
+}
+
+/** Where a run is, saved with every checkpoint. */
+export interface Position {
+  /** Epochs that are complete. */
+  epoch: number;
+  /** Steps of the present epoch that are complete. */
+  step: number;
+  lossSum: number;
+  correct: number;
+  images: number;
+  epochSeconds: number;
+  /** Seconds of computing since the run began. */
+  totalSeconds: number;
+  bestScore: number | null;
+}
+
+export const startPosition = (): Position => ({
+  epoch: 0,
+  step: 0,
+  lossSum: 0,
+  correct: 0,
+  images: 0,
+  epochSeconds: 0,
+  totalSeconds: 0,
+  bestScore: null,
+});
+
+/** How far a run is. */
+export interface ProgressState {
+  /** What is being done, such as "search". */
+  readonly phase: string;
+  /** Epoch in progress, from 1, and how many there will be. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Steps done in this epoch, and how many it has. */
+  readonly step: number;
+  readonly steps: number;
+  /** Means over the epoch so far; accuracy 0..1. */
+  readonly loss: number;
+  readonly accuracy: number;
+  /** Images done since the run began or went on here, for the speed. */
+  readonly images: number;
+}
+
+/** Who wants to know how a run goes. */
+export interface Observer {
+  progress(state: ProgressState): void;
+  /** A line that stays. */
+  line(text: string): void;
+  warn(text: string): void;
+}
+
+export const silentObserver: Observer = { progress() {}, line() {}, warn() {} };
+
+export interface LoopOptions {
+  readonly run: RunDirectory;
+  readonly observer: Observer;
+  /** Whether the user asked to stop; looked at after every step. */
+  readonly stop: () => boolean;
+  /** Minutes between checkpoints inside an epoch; 0 = only after each epoch. */
+  readonly saveEvery: number;
+  /** Checkpoints of epochs that are kept besides `last` and `best`. */
+  readonly keepCheckpoints: number;
+}
+
+/** The event loop gets its turn, so that signals, timers and loaders live. */
+const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+const seconds = (): number => performance.now() / 1000;
+
+function figuresOf(position: Position): EpochFigures {
+  const images = Math.max(1, position.images);
+  return {
+    loss: position.lossSum / images,
+    accuracy: position.correct / images,
+    images: position.images,
+    seconds: position.epochSeconds,
+  };
+}
+
+function epochLine(
+  record: JsonObject & EpochFigures & { epoch: number; learningRate: number },
+  epochs: number,
+): string {
+  const { epoch, loss, accuracy, learningRate, seconds, validationAccuracy } = record;
+  const parts = [
+    `epoch ${epoch + 1}/${epochs}`,
+    `loss ${loss.toFixed(4)}`,
+    `accuracy ${formatPercent(accuracy, 1)}`,
+  ];
+  if (typeof validationAccuracy === "number")
+    parts.push(`validation ${formatPercent(validationAccuracy, 1)}`);
+  return [...parts, `lr ${learningRate.toPrecision(3)}`, formatDuration(seconds)].join("  ");
+}
+
+/** A saved position read back. @throws IstaError CHECKPOINT_DAMAGED */
+export function readPosition(value: unknown): Position {
+  const fields = (value ?? {}) as Record<string, unknown>;
+  const position = startPosition();
+  for (const key of Object.keys(position) as (keyof Position)[]) {
+    const field = fields[key];
+    if (typeof field !== "number" && !(key === "bestScore" && field === null)) {
+      throw new IstaError(
+        "CHECKPOINT_DAMAGED",
+        `checkpoint: expected a number at position.${key}, got ${typeof field}`,
+      );
+    }
+    position[key] = field as number;
+  }
+  return position;
+}
+
+/**
+ * Runs the course from `position` to its end. Every epoch is recorded and saved; inside epochs a checkpoint is made
+ * every `saveEvery` minutes and when the run is stopped.
+ * @returns whether the course came to its end or was stopped; `position` is where it is then
+ */
+export async function runCourse(
+  course: Course,
+  position: Position,
+  { run, observer, stop, saveEvery, keepCheckpoints }: LoopOptions,
+): Promise<"finished" | "interrupted"> {
+  const save = (name: string): void => {
+    const contents = course.save();
+    const warning = run.trySaveCheckpoint(name, {
+      ...contents,
+      state: { position: { ...position }, course: contents.state },
+    });
+    if (warning !== null) observer.warn(warning);
+  };
+  const interrupt = (): "interrupted" => {
+    save("last");
+    return "interrupted";
+  };
+  let saved = seconds();
+  let images = 0;
+
+  while (position.epoch < course.epochCount) {
+    while (position.step < course.stepCount) {
+      if (stop()) return interrupt();
+      const started = seconds();
+      const { loss, correct, count } = await course.step(position.epoch, position.step);
+      const taken = seconds() - started;
+      position.step += 1;
+      position.lossSum += loss * count;
+      position.correct += correct;
+      position.images += count;
+      position.epochSeconds += taken;
+      position.totalSeconds += taken;
+      images += count;
+      const { loss: meanLoss, accuracy } = figuresOf(position);
+      observer.progress({
+        phase: course.phase,
+        epoch: position.epoch + 1,
+        epochs: course.epochCount,
+        step: position.step,
+        steps: course.stepCount,
+        loss: meanLoss,
+        accuracy,
+        images,
+      });
+      await breathe();
+      if (saveEvery > 0 && seconds() - saved > 60 * saveEvery && position.step < course.stepCount) {
+        save("last");
+        saved = seconds();
+      }
+    }
+    const figures = figuresOf(position);
+    const started = seconds();
+    const rate = course.learningRate(position.epoch);
+    const phase = course.phase;
+    const outcome = await course.endEpoch(position.epoch, figures, stop);
+    if (outcome === null) return interrupt();
+    position.totalSeconds += seconds() - started;
+    const record = {
+      epoch: position.epoch,
+      phase,
+      loss: figures.loss,
+      accuracy: figures.accuracy,
+      learningRate: rate,
+      images: figures.images,
+      seconds: figures.seconds,
+      imagesPerSecond: figures.images / figures.seconds,
+      residentBytes: memoryUsage().rss,
+      ...outcome.record,
+    };
+    observer.line(epochLine(record, course.epochCount));
+    for (const line of outcome.lines) observer.line(line);
+    const warn = (warning: string | null): void => {
+      if (warning !== null) observer.warn(warning);
+    };
+    warn(run.tryAppendRecord(record));
+    if (outcome.genotype !== undefined) {
+      warn(run.attempt(() => run.writeGenotype(outcome.genotype, position.epoch)));
+    }
+    const better =
+      outcome.score !== null && (position.bestScore === null || outcome.score > position.bestScore);
+    if (better) position.bestScore = outcome.score;
+    const finishedEpoch = position.epoch;
+    Object.assign(position, {
+      epoch: position.epoch + 1,
+      step: 0,
+      lossSum: 0,
+      correct: 0,
+      images: 0,
+      epochSeconds: 0,
+    });
+    save("last");
+    if (better) save("best");
+    if (keepCheckpoints > 0) {
+      save(epochName(finishedEpoch));
+      run.attempt(() => run.pruneEpochCheckpoints(keepCheckpoints));
+    }
+    saved = seconds();
+  }
+  return "finished";
+}
