@@ -44,7 +44,7 @@ export function resolveConfig<Kind extends RunKind>(kind: Kind, layers: ConfigLa
   checkKeys(kind, file, `configuration file ${layers.file}`);
   checkKeys(kind, flags, "options");
   const presetName = layers.preset ?? (file.preset as string | null | undefined) ?? null;
-  const preset = presetName === null ? {} : presetValues(kind, presetName);
+  const preset = presetName === null ? {} : presetValues(kind, String(presetName));
 
   const values: Values = { ...preset, ...file, ...flags, preset: presetName };
   const sources: Record<string, string> = {};

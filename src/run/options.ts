@@ -69,7 +69,7 @@ function readOption(key: string, property: Property): Option {
     nullable,
     choices: main.enum ?? null,
     default: property.default,
-    description: property.description ?? "",
+    description: main.description ?? "",
     expected: expectation(type, main, nullable),
   };
 }
