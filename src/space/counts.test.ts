@@ -1,37 +1,164 @@
-// Exact sizes of published networks, and the smallest and largest networks against brute force.
+// Exact sizes of published networks, per-cell breakdown, and the smallest and largest networks against brute force.
 
-import { expect, test } from "vitest";
-import { countNetwork } from "./counts.js";
-import { evaluationNetwork, type NetworkShape, normPlacements } from "./layout.js";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { IstaError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
+import {
+  connectionSizes,
+  countNetwork,
+  requirePossibleBudget,
+  type Size,
+  sizeOfSupports,
+  sizeRange,
+  withinBudget,
+} from "./counts.js";
+import { type CellType, candidateCount, cellTypes, connectionAt } from "./darts.js";
+import { genotypeFromSupports, supportsOfGenotype } from "./genotype.js";
+import { evaluationNetwork, type NetworkShape, normPlacements, superNetwork } from "./layout.js";
 import { namedGenotypes } from "./named-genotypes.js";
-
-const cifar: NetworkShape = {
-  cells: 20,
-  channels: 36,
-  inputChannels: 3,
-  classes: 10,
-  imageHeight: 32,
-  imageWidth: 32,
-  stem: "cifar",
-  auxiliary: true,
-};
-const imagenet: NetworkShape = {
-  ...cifar,
-  cells: 14,
-  channels: 48,
-  classes: 1000,
-  imageHeight: 224,
-  imageWidth: 224,
-  stem: "imagenet",
-};
+import { randomGenotype } from "./random-genotype.js";
+import { cifarShape, imagenetShape } from "./shapes.fixture.js";
 
 test.each([
-  ["ISTA_twostage", cifar, normPlacements.plainEvaluation, 3_316_726, 515.226],
-  ["ISTA_onestage", cifar, normPlacements.normalisedEvaluation, 3_371_806, 532.257],
-  ["ISTA_ImageNet", imagenet, normPlacements.plainEvaluation, 5_651_392, 621.084],
-  ["ISTA_ImageNet", imagenet, normPlacements.normalisedEvaluation, 5_655_232, 621.084],
-] as const)("%s has its published size", (name, shape, norms, params, millionMultAdds) => {
+  ["ISTA_twostage", cifarShape, normPlacements.plainEvaluation, 3_316_726, 515.226],
+  ["ISTA_onestage", cifarShape, normPlacements.normalisedEvaluation, 3_371_806, 532.257],
+  ["ISTA_ImageNet", imagenetShape, normPlacements.plainEvaluation, 5_651_392, 621.084],
+  ["ISTA_ImageNet", imagenetShape, normPlacements.normalisedEvaluation, 5_655_232, 621.084],
+] as const)("%s has the size of the independent PyTorch module", (name, shape, norms, params, millions) => {
   const counts = countNetwork(evaluationNetwork(namedGenotypes[name].genotype, shape, norms));
   expect(counts.params).toBe(params);
-  expect((counts.multAdds / 1e6).toFixed(3)).toBe(millionMultAdds.toFixed(3));
+  expect((counts.multAdds / 1e6).toFixed(3)).toBe(millions.toFixed(3));
+});
+
+test("the parts add up, and the auxiliary head is counted apart", () => {
+  const description = evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, cifarShape);
+  const counts = countNetwork(description);
+  for (const measure of ["params", "multAdds"] as const) {
+    const cells = counts.cells.reduce((sum, cell) => sum + cell[measure], 0);
+    expect(counts.stem[measure] + cells + counts.classifier[measure]).toBe(counts[measure]);
+    expect(counts.withAuxiliary[measure]).toBe(counts[measure] + counts.auxiliary[measure]);
+  }
+  expect(counts.cells.map(({ type }) => type === "reduction")).toEqual(
+    Array.from({ length: 20 }, (_, index) => index === 6 || index === 13),
+  );
+  // 576 -> 128 by 1x1 with norm, 128 -> 768 by 2x2 with norm, 768 -> 10 with bias; on 2 x 2 and on 1 x 1.
+  expect(counts.auxiliary).toEqual({
+    params: 576 * 128 + 256 + 128 * 768 * 4 + 1536 + 7690,
+    multAdds: 576 * 128 * 4 + 128 * 768 * 4 + 7680,
+  });
+  const without = countNetwork({ ...description, shape: { ...cifarShape, auxiliary: false } });
+  expect(without).toEqual({
+    ...counts,
+    withAuxiliary: { params: counts.params, multAdds: counts.multAdds },
+    auxiliary: { params: 0, multAdds: 0 },
+  });
+});
+
+test("the table of connections gives the size of every network", () => {
+  const table = connectionSizes(cifarShape, normPlacements.oneStageSuperNet);
+  for (let seed = 0; seed < 20; seed++) {
+    const genotype = randomGenotype(RandomStream.named(seed, "test"));
+    const supports = supportsOfGenotype(genotype);
+    const { params, multAdds } = countNetwork(
+      evaluationNetwork(genotype, cifarShape, normPlacements.normalisedEvaluation),
+    );
+    expect(sizeOfSupports(table, supports)).toEqual({ params, multAdds });
+    const connections = (type: CellType) => supports[type].map((support) => support.map(connectionAt));
+    const superNet = superNetwork(cifarShape, normPlacements.oneStageSuperNet, {
+      normal: connections("normal"),
+      reduction: connections("reduction"),
+    });
+    expect(countNetwork(superNet)).toMatchObject({ params, multAdds });
+  }
+});
+
+const shapes = fc
+  .record({
+    cells: fc.integer({ min: 3, max: 9 }),
+    channels: fc.integer({ min: 1, max: 6 }).map((half) => 2 * half),
+    inputChannels: fc.integer({ min: 1, max: 5 }),
+    classes: fc.integer({ min: 1, max: 20 }),
+    height: fc.integer({ min: 2, max: 6 }),
+    width: fc.integer({ min: 2, max: 6 }),
+    stem: fc.constantFrom<NetworkShape["stem"]>("cifar", "imagenet"),
+    auxiliary: fc.boolean(),
+  })
+  .map(({ height, width, ...shape }): NetworkShape => {
+    const divisor = shape.stem === "cifar" ? 4 : 32;
+    return { ...shape, imageHeight: divisor * height, imageWidth: divisor * width };
+  });
+
+describe.each(Object.entries(normPlacements))("size range with %s norms", (_, norms) => {
+  test("is that of brute force over the pairs of each node, and one network attains both minima", () => {
+    fc.assert(
+      fc.property(shapes, (shape) => {
+        const table = connectionSizes(shape, norms);
+        const { smallest, largest } = sizeRange(table);
+        for (const distinct of [false, true]) {
+          let [least, most, leastTogether] = [
+            { ...table.base },
+            { ...table.base },
+            { ...table.base },
+          ] as Size[];
+          for (const type of cellTypes)
+            for (let node = 0; node < 4; node++) {
+              const pairs: Size[] = [];
+              for (let i = 0; i < candidateCount(node); i++)
+                for (let j = 0; j < i; j++) {
+                  if (distinct && Math.floor(i / 7) === Math.floor(j / 7)) continue;
+                  const [a, b] = [table.connections[type][node][i], table.connections[type][node][j]];
+                  pairs.push({ params: a.params + b.params, multAdds: a.multAdds + b.multAdds });
+                }
+              const ends = (pick: (...values: number[]) => number): Size => ({
+                params: pick(...pairs.map(({ params }) => params)),
+                multAdds: pick(...pairs.map(({ multAdds }) => multAdds)),
+              });
+              const plus = (a: Size, b: Size): Size => ({
+                params: a.params + b.params,
+                multAdds: a.multAdds + b.multAdds,
+              });
+              const best = [...pairs].sort((a, b) => a.params - b.params || a.multAdds - b.multAdds)[0];
+              leastTogether = plus(leastTogether, best);
+              least = plus(least, ends(Math.min));
+              most = plus(most, ends(Math.max));
+            }
+          expect(smallest).toEqual(least);
+          expect(smallest).toEqual(leastTogether);
+          expect(largest).toEqual(most);
+        }
+      }),
+      { numRuns: 12, seed: 1 },
+    );
+  });
+});
+
+test("an impossible budget is refused with the smallest size, the exact minimum is not", () => {
+  const table = connectionSizes(cifarShape, normPlacements.oneStageSuperNet);
+  const { params, multAdds } = sizeRange(table).smallest;
+  requirePossibleBudget(table, {});
+  requirePossibleBudget(table, { maxParams: params, maxMultAdds: multAdds });
+  expect(() => requirePossibleBudget(table, { maxParams: params - 1 })).toThrow(
+    new IstaError(
+      "BUDGET_IMPOSSIBLE",
+      `size budget: a maximum of ${params - 1} parameters cannot be met: the smallest network of this shape has ${params}; raise the budget or take fewer cells or channels`,
+    ),
+  );
+  expect(() => requirePossibleBudget(table, { maxMultAdds: multAdds - 1 })).toThrow(
+    "multiply-adds cannot be met",
+  );
+  expect(() => requirePossibleBudget(table, { maxParams: NaN })).toThrow("cannot be met");
+});
+
+test("a size is within a budget up to and including its limits", () => {
+  const size = { params: 10, multAdds: 20 };
+  expect(withinBudget(size, {})).toBe(true);
+  expect(withinBudget(size, { maxParams: 10, maxMultAdds: 20 })).toBe(true);
+  expect(withinBudget(size, { maxParams: 9 })).toBe(false);
+  expect(withinBudget(size, { maxMultAdds: 19 })).toBe(false);
+});
+
+test("a genotype read off supports has the size of the super-net that ran them", () => {
+  const supports = supportsOfGenotype(namedGenotypes.ISTA_onestage.genotype);
+  expect(supportsOfGenotype(genotypeFromSupports(supports))).toEqual(supports);
 });

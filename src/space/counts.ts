@@ -3,16 +3,17 @@
 import { IstaError } from "../base/errors.js";
 import {
   type CellType,
-  candidateConnections,
+  candidateCount,
   cellTypes,
+  connectionIndex,
   connectionsPerNode,
   intermediateNodeCount,
 } from "./darts.js";
 import {
+  cellTypesOf,
   type NetworkDescription,
   type NetworkShape,
   type NormPlacement,
-  reductionCells,
   superNetwork,
 } from "./layout.js";
 import { isTrainable, type Layer, layerList, layerParameters } from "./parameters.js";
@@ -56,9 +57,8 @@ export function countNetwork(description: NetworkDescription): NetworkCounts {
   const layers = layerList(description);
   const part = (name: Layer["part"]): Size =>
     sum(layers.filter((layer) => layer.part === name).map(layerSize));
-  const reductions = reductionCells(description.shape.cells);
-  const cells = Array.from({ length: description.shape.cells }, (_, index) => ({
-    type: reductions.includes(index) ? ("reduction" as const) : ("normal" as const),
+  const cells = cellTypesOf(description.shape).map((type, index) => ({
+    type,
     ...sum(layers.filter((layer) => layer.cell === index).map(layerSize)),
   }));
   const [stem, auxiliary, classifier] = [part("stem"), part("auxiliary"), part("classifier")];
@@ -77,28 +77,21 @@ export interface ConnectionSizes {
 /** The size of a network is the base plus the sizes of its connections, so this table gives that of every network. */
 export function connectionSizes(shape: NetworkShape, norms: NormPlacement): ConnectionSizes {
   const base = countNetwork(superNetwork(shape, norms, { normal: [], reduction: [] }));
-  const layers = layerList(superNetwork(shape, norms));
-  const reductions = reductionCells(shape.cells);
-  const table = (type: CellType): Size[][] =>
+  const types = cellTypesOf(shape);
+  const table = (): Size[][] =>
     Array.from({ length: intermediateNodeCount }, (_, node) =>
-      candidateConnections(node).map(({ operation, predecessor }) =>
-        sum(
-          layers
-            .filter(
-              ({ cell, edge }) =>
-                edge !== undefined &&
-                reductions.includes(cell!) === (type === "reduction") &&
-                edge.node === node &&
-                edge.operation === operation &&
-                edge.predecessor === predecessor,
-            )
-            .map(layerSize),
-        ),
-      ),
+      Array<Size>(candidateCount(node)).fill(nothing),
     );
+  const connections = { normal: table(), reduction: table() };
+  for (const layer of layerList(superNetwork(shape, norms))) {
+    if (layer.cell === undefined || layer.edge === undefined) continue;
+    const candidates = connections[types[layer.cell]][layer.edge.node];
+    const index = connectionIndex(layer.edge);
+    candidates[index] = add(candidates[index], layerSize(layer));
+  }
   return {
     base: { params: base.params, multAdds: base.multAdds },
-    connections: { normal: table("normal"), reduction: table("reduction") },
+    connections,
   };
 }
 

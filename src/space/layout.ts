@@ -16,8 +16,10 @@ import type { Genotype } from "./genotype.js";
 
 /** Size of a network, whatever its cells are. */
 export interface NetworkShape {
-  /** Number of cells, at least 3; cells floor(cells / 3) and floor(2 * cells / 3) are reduction cells. */
+  /** Number of cells, at least 3. */
   readonly cells: number;
+  /** Indices of the reduction cells; default floor(cells / 3) and floor(2 * cells / 3). At most two, for the image sizes below. */
+  readonly reductions?: readonly number[];
   /** Channels C of a node in the first cell; each reduction cell doubles them. */
   readonly channels: number;
   readonly inputChannels: number;
@@ -136,6 +138,15 @@ export function validateShape(shape: NetworkShape): void {
       refuse(`expected ${name} to be a whole number from ${least} to 65536, got ${String(value)}`);
   };
   whole("cells", 3);
+  const { reductions = [] } = shape;
+  const inOrder = reductions.every(
+    (cell, i) =>
+      Number.isInteger(cell) && cell >= 0 && cell < shape.cells && (i === 0 || cell > reductions[i - 1]),
+  );
+  if (!inOrder || reductions.length > 2)
+    refuse(
+      `expected at most two ascending reduction cells below ${shape.cells}, got ${reductions.join(", ")}`,
+    );
   whole("channels", 1);
   whole("inputChannels", 1);
   whole("classes", 1);
@@ -157,9 +168,14 @@ export function validateShape(shape: NetworkShape): void {
     );
 }
 
-/** Cells floor(L/3) and floor(2L/3), the reduction cells; the auxiliary head follows the second. */
+/** Cells floor(L/3) and floor(2L/3), where the reduction cells are unless the shape says otherwise. */
 export function reductionCells(cells: number): readonly [number, number] {
   return [Math.floor(cells / 3), Math.floor((2 * cells) / 3)];
+}
+
+/** The type of every cell of a network. */
+export function cellTypesOf({ cells, reductions = reductionCells(cells) }: NetworkShape): CellType[] {
+  return Array.from({ length: cells }, (_, index) => (reductions.includes(index) ? "reduction" : "normal"));
 }
 
 function stemOutputs(shape: NetworkShape): readonly [FeatureSize, FeatureSize] {
@@ -207,14 +223,12 @@ function auxiliaryPooling(size: number): { kernel: number; stride: number } {
 export function networkLayout(description: NetworkDescription): NetworkLayout {
   const { shape } = description;
   validateShape(shape);
-  const reductions = reductionCells(shape.cells);
   const stem = stemOutputs(shape);
   const cells: CellLayout[] = [];
   let [older, newer] = stem;
   let channels = shape.channels;
   let reductionPrevious = shape.stem === "imagenet";
-  for (let index = 0; index < shape.cells; index++) {
-    const type: CellType = reductions.includes(index) ? "reduction" : "normal";
+  for (const [index, type] of cellTypesOf(shape).entries()) {
     const scale = type === "reduction" ? 2 : 1;
     channels *= scale;
     const output: FeatureSize = {
@@ -231,7 +245,7 @@ export function networkLayout(description: NetworkDescription): NetworkLayout {
   return {
     stemOutputs: stem,
     cells,
-    auxiliary: shape.auxiliary ? auxiliaryLayout(shape, cells[reductions[1]]) : null,
+    auxiliary: shape.auxiliary ? auxiliaryLayout(shape, cells[reductionCells(shape.cells)[1]]) : null,
     classifierInputs: newer.channels,
   };
 }
