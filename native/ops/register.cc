@@ -1,7 +1,8 @@
 // Registers the operators of namespace `ista` with libtorch.
-#include "operators.h"
-
 #include <torch/library.h>
+
+#include "fused.h"
+#include "profile.h"
 
 namespace ista {
 namespace {
@@ -13,24 +14,32 @@ Tensor node(TensorList inputs, const OptionalTensor& weights, IntArrayRef operat
             double momentum, double epsilon) {
   const Tensor node_weights = value_or_undefined(weights);
   check_node(inputs, node_weights, operations, strides, convolutions, norms, masks);
-  return composed::node(inputs, node_weights, operations, strides, convolutions, norms, masks,
-                        {training, momentum, epsilon});
+  const NormSettings settings{training, momentum, epsilon};
+  const bool use_fused = fused::accepts(inputs) && fused::accepts(node_weights) && fused::accepts(convolutions) &&
+                         fused::accepts(norms) && fused::accepts(masks);
+  return (use_fused ? fused::node : composed::node)(inputs, node_weights, operations, strides, convolutions, norms, masks,
+                                                    settings);
 }
 
 Tensor relu_conv_norm(TensorList inputs, const Tensor& weight, const OptionalTensors& norm, bool training,
                       double momentum, double epsilon) {
-  return composed::relu_conv_norm(inputs, weight, norm_at(norm, 0), {training, momentum, epsilon});
+  const bool use_fused = fused::accepts(inputs) && fused::accepts(weight) && fused::accepts(norm);
+  return (use_fused ? fused::relu_conv_norm : composed::relu_conv_norm)(inputs, weight, norm_at(norm, 0),
+                                                                        {training, momentum, epsilon});
 }
 
 Tensor factorized_reduce(TensorList inputs, const Tensor& first, const Tensor& second, const OptionalTensors& norm,
                          bool training, double momentum, double epsilon) {
-  return composed::factorized_reduce(inputs, first, second, norm_at(norm, 0), {training, momentum, epsilon});
+  const bool use_fused = fused::accepts(inputs) && fused::accepts(TensorList({first, second})) && fused::accepts(norm);
+  return (use_fused ? fused::factorized_reduce : composed::factorized_reduce)(inputs, first, second, norm_at(norm, 0),
+                                                                              {training, momentum, epsilon});
 }
 
 Tensor conv_norm(const Tensor& input, const Tensor& weight, const OptionalTensors& norm, int64_t stride,
                  int64_t padding, bool relu_before, bool training, double momentum, double epsilon) {
-  return composed::conv_norm(input, weight, norm_at(norm, 0), stride, padding, relu_before,
-                             {training, momentum, epsilon});
+  const bool use_fused = fused::accepts(TensorList({input, weight})) && fused::accepts(norm);
+  return (use_fused ? fused::conv_norm : composed::conv_norm)(input, weight, norm_at(norm, 0), stride, padding, relu_before,
+                                                              {training, momentum, epsilon});
 }
 
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
@@ -38,7 +47,15 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   TORCH_CHECK(parameters.size() == gradients.size() && parameters.size() == momenta.size() && !parameters.empty(),
               "ista::sgd_step: parameters, gradients and momenta must be equally many (at least one), got ",
               parameters.size(), ", ", gradients.size(), ", ", momenta.size());
-  return composed::sgd_step(parameters, gradients, momenta, learning_rate, momentum, weight_decay, max_norm);
+  bool use_fused = fused::accepts(parameters) && fused::accepts(gradients) && fused::accepts(momenta);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    TORCH_CHECK(parameters[i].sizes() == gradients[i].sizes() && parameters[i].sizes() == momenta[i].sizes(),
+                "ista::sgd_step: parameter ", i, " is ", parameters[i].sizes(), ", its gradient ", gradients[i].sizes(),
+                ", its momentum ", momenta[i].sizes());
+    use_fused = use_fused && parameters[i].is_contiguous() && momenta[i].is_contiguous();
+  }
+  return (use_fused ? fused::sgd_step : composed::sgd_step)(parameters, gradients, momenta, learning_rate, momentum,
+                                                            weight_decay, max_norm);
 }
 
 }  // namespace
@@ -66,6 +83,8 @@ TORCH_LIBRARY(ista, library) {
       "sgd_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] momenta, float lr, float momentum, "
       "float weight_decay, float max_norm) -> float",
       &sgd_step);
+  library.def("profile_start() -> ()", &profile_start);
+  library.def("profile_report() -> str", &profile_report);
 }
 
 }  // namespace ista

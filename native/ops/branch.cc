@@ -1,0 +1,318 @@
+// The operations of a node over whole batches, image by image.
+#include "branch.h"
+
+#include <array>
+
+#include "profile.h"
+
+namespace ista {
+namespace fused {
+namespace {
+
+Filter filter_of(const Branch& branch, const Tensor& depthwise, int64_t stride) {
+  return {static_cast<int>(depthwise.size(2)), is_dilated(branch.operation) ? 2 : 1, static_cast<int>(stride)};
+}
+
+StageWeights stage_weights(const Branch& branch, const Tensor& depthwise, const Tensor& pointwise, int64_t stride, int64_t channels) {
+  const int64_t kernel = depthwise.dim() == 4 ? depthwise.size(2) : 0;
+  TORCH_CHECK((kernel == 3 || kernel == 5 || kernel == 7) && depthwise.sizes() == IntArrayRef({channels, 1, kernel, kernel}),
+              "ista::node: depthwise weights must be [", channels, ", 1, k, k] with k = 3, 5 or 7, got ", depthwise.sizes());
+  TORCH_CHECK(pointwise.dim() == 4 && pointwise.sizes() == IntArrayRef({pointwise.size(0), channels, 1, 1}),
+              "ista::node: pointwise weights must be [out, ", channels, ", 1, 1], got ", pointwise.sizes());
+  return StageWeights(filter_of(branch, depthwise, stride), depthwise.contiguous().data_ptr<float>(),
+                      pointwise.contiguous().data_ptr<float>(), channels, pointwise.size(0));
+}
+
+double stage_flops(const StageWeights& weights, double pixels) {
+  return 2.0 * pixels * weights.channels * (weights.filter.kernel * weights.filter.kernel + weights.out_channels);
+}
+
+// One stage over the batch; returns its raw output and sets the state of the norm behind it.
+Tensor stage_forward(const Branch& branch, const Tensor& input, const NormState& before, const StageWeights& weights,
+                     const Norm& norm, NormSettings settings, NormState& state) {
+  const int images = input.size(0), height = input.size(2), width = input.size(3), channels = weights.out_channels;
+  const int out_height = weights.filter.output_size(height), out_width = weights.filter.output_size(width);
+  const int pixels = out_height * out_width;
+  check_norm(norm, settings, channels, static_cast<int64_t>(images) * pixels);
+  const bool statistics = norm.exists() && settings.training;
+  Tensor raw = empty_images(images, channels, out_height, out_width);
+  BatchMoments moments(statistics ? images : 0, channels);
+  {
+    const ProfileScope profile(branch.name(), images * stage_flops(weights, pixels), 4.0 * (input.numel() + raw.numel()));
+    for_chunks(images, [&](int, int first, int last, Arena& arena) {
+      Stage stage(arena, weights, height, width, false);
+      ImageSums sums(arena, channels);
+      for (int i = first; i < last; ++i) {
+        stage.forward(image(input, i), Affine::of(before), image_to_write(raw, i), statistics ? &sums : nullptr);
+        if (statistics) sums.finish(moments.mean(i), moments.square(i));
+      }
+    });
+  }
+  state = finish_norm(norm, settings, &moments, images, pixels, channels);
+  return raw;
+}
+
+struct StageGradients {
+  Tensor depthwise, pointwise;
+};
+
+// Backward of one stage. input_gradient: undefined if not wanted. sums: of the norm in front of the stage, or null.
+StageGradients stage_backward(const Branch& branch, const Tensor& input, const NormState& before, const StageWeights& weights,
+                              const Tensor& raw, const Tensor& gradient, bool masked, const RawGradient& coefficients,
+                              const Tensor& input_gradient, bool accumulate, bool wants_depthwise, bool wants_pointwise,
+                              GradientSums* sums) {
+  const int images = input.size(0), height = input.size(2), width = input.size(3);
+  PartialSums depthwise_sums(wants_depthwise ? images : 0, weights.depthwise_size());
+  PartialSums pointwise_sums(wants_pointwise ? images : 0, weights.pointwise_size());
+  {
+    const double pointwise_flops = 2.0 * raw.numel() * weights.channels;
+    const double flops = images * stage_flops(weights, raw.size(2) * raw.size(3));
+    const ProfileScope profile(branch.name(),
+                               flops * (1 + wants_depthwise) + (wants_pointwise ? flops : wants_depthwise ? -pointwise_flops : 0),
+                               4.0 * (raw.numel() * 2 + input.numel() * 2));
+    for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
+      Stage stage(arena, weights, height, width, true);
+      for (int i = first; i < last; ++i) {
+        const StageGradientOfImage task{image(gradient, i),
+                                        masked ? branch.mask_of(i) : 1.0f,
+                                        image(raw, i),
+                                        input_gradient.defined() ? image_to_write(input_gradient, i) : nullptr,
+                                        accumulate,
+                                        wants_depthwise ? depthwise_sums.chunk(chunk) : nullptr,
+                                        wants_pointwise ? pointwise_sums.chunk(chunk) : nullptr};
+        stage.backward(image(input, i), Affine::of(before), coefficients, task);
+        if (sums == nullptr) continue;
+        add_gradient_sums(task.input_gradient, weights.channels, image(input, i), weights.channels, height * width,
+                          weights.channels, 1.0f, before.mean.data(), before.inverse_deviation.data(), sums->sums(chunk),
+                          sums->products(chunk));
+      }
+    });
+  }
+  StageGradients result;
+  if (wants_depthwise) {
+    const int64_t kernel = weights.filter.kernel;
+    result.depthwise = at::empty({weights.channels, 1, kernel, kernel}, at::kFloat);
+    weights.unpack_depthwise(depthwise_sums.total().data(), result.depthwise.data_ptr<float>());
+  }
+  if (wants_pointwise) {
+    result.pointwise = at::empty({weights.out_channels, weights.channels, 1, 1}, at::kFloat);
+    weights.unpack_pointwise(pointwise_sums.total().data(), result.pointwise.data_ptr<float>());
+  }
+  return result;
+}
+
+// Statistics of a pooled image or of the input itself.
+void simple_forward(Branch& branch, const Tensor& input, const Norm& norm, NormSettings settings) {
+  const int images = input.size(0), channels = branch.out_channels, pixels = branch.out_height * branch.out_width;
+  if (!norm.exists() || !settings.training) {
+    branch.norm = finish_norm(norm, settings, nullptr, images, pixels, channels);
+    return;
+  }
+  BatchMoments moments(images, channels);
+  {
+    const ProfileScope profile(branch.name(), 12.0 * images * pixels * channels, 4.0 * input.numel());
+    for_chunks(images, [&](int, int first, int last, Arena& arena) {
+      RawReader reader(arena, branch, input);
+      // Counted over whole vectors: the reader's pixels are `pitch` apart.
+      ImageSums sums(arena, reader.pitch());
+      float* mean = arena.floats(rounded_up(reader.pitch()));
+      float* squares = arena.floats(rounded_up(reader.pitch()));
+      for (int i = first; i < last; ++i) {
+        const float* raw = reader.image(i);
+        sums.start(raw);
+        sums.add(raw, pixels);
+        sums.finish(mean, squares);
+        std::copy_n(mean, channels, moments.mean(i));
+        std::copy_n(squares, channels, moments.square(i));
+      }
+    });
+  }
+  branch.norm = finish_norm(norm, settings, &moments, images, pixels, channels);
+}
+
+void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gradient, const RawGradient& coefficients,
+                     const Tensor& input_gradient, bool accumulate) {
+  const int images = input.size(0), channels = branch.out_channels, pixels = branch.out_height * branch.out_width;
+  const int height = input.size(2), width = input.size(3);
+  const bool pooling = branch.source() == Source::kPool, maximum = branch.operation == kMaxPool;
+  const ProfileScope profile(branch.name(), 20.0 * gradient.numel(), 4.0 * (input.numel() * 2 + gradient.numel()));
+  for_chunks(images, [&](int, int first, int last, Arena& arena) {
+    const int pitch = rounded_up(channels);
+    float* differences = arena.floats(static_cast<size_t>(pixels) * pitch);
+    float* pooled = pooling ? arena.floats(static_cast<size_t>(pixels) * pitch) : nullptr;
+    float* compact = pooling && pitch != channels ? arena.floats(static_cast<size_t>(pixels) * channels) : pooled;
+    Pool pool(arena, maximum, branch.stride, height, width, channels);
+    for (int i = first; i < last; ++i) {
+      const float* raw = image(input, i);
+      if (pooling && (maximum || coefficients.uses_raw)) {
+        pool.forward(image(input, i), pooled);
+        if (compact != pooled) store_pixels(pooled, pitch, pixels, channels, false, compact);
+      }
+      if (pooling) raw = compact;
+      raw_gradient_pixels(coefficients, branch.mask_of(i), image(gradient, i), raw, pixels, channels, differences, pitch);
+      float* out = image_to_write(input_gradient, i);
+      if (!pooling) {
+        store_pixels(differences, pitch, pixels, channels, accumulate, out);
+        continue;
+      }
+      const Plane& plane = pool.backward(image(input, i), pooled, differences);
+      for (int y = 0; y < height; ++y) {
+        store_pixels(plane.row(y), pitch, width, channels, accumulate, out + static_cast<ptrdiff_t>(y) * width * channels);
+      }
+    }
+  });
+}
+
+void reduction_forward(Branch& branch, const Tensor& input, TensorList convolutions, const Norm& norm, NormSettings settings) {
+  const DenseShape shape = reduction_shape("ista::node (skip_connect)", input, convolutions[0], convolutions[1]);
+  const DenseWeights weights = pack(shape, convolutions);
+  const int images = input.size(0), pixels = weights.pixels();
+  branch.out_channels = shape.out_channels;
+  branch.raw = empty_images(images, shape.out_channels, shape.out_height, shape.out_width);
+  const bool statistics = norm.exists() && settings.training;
+  BatchMoments moments(statistics ? images : 0, shape.out_channels);
+  {
+    const ProfileScope profile(branch.name(), 2.0 * images * pixels * shape.out_channels * input.size(1),
+                               4.0 * (input.numel() + branch.raw.numel()));
+    for_chunks(images, [&](int, int first, int last, Arena& arena) {
+      Dense dense(arena, weights);
+      ImageSums sums(arena, shape.out_channels);
+      for (int i = first; i < last; ++i) {
+        dense.forward({image(input, i)}, image_to_write(branch.raw, i), statistics ? &sums : nullptr, {});
+        if (statistics) sums.finish(moments.mean(i), moments.square(i));
+      }
+    });
+  }
+  branch.norm = finish_norm(norm, settings, &moments, images, pixels, shape.out_channels);
+}
+
+void reduction_backward(const Branch& branch, const Tensor& input, TensorList convolutions, const Tensor& gradient,
+                        const RawGradient& coefficients, BranchGradients& wanted) {
+  const DenseShape shape = reduction_shape("ista::node (skip_connect)", input, convolutions[0], convolutions[1]);
+  const DenseWeights weights = pack(shape, convolutions);
+  const int images = input.size(0);
+  const bool any_weight = wanted.wants_convolution[0] || wanted.wants_convolution[1];
+  Tensor input_gradient;
+  if (wanted.wants_input) input_gradient = empty_images(images, input.size(1), input.size(2), input.size(3));
+  PartialSums sums(any_weight ? images : 0, weights.gradient_size());
+  {
+    const ProfileScope profile(branch.name(), 2.0 * gradient.numel() * input.size(1) * (any_weight + wanted.wants_input),
+                               4.0 * (input.numel() * 2 + gradient.numel() * 2));
+    for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
+      Dense dense(arena, weights);
+      for (int i = first; i < last; ++i) {
+        const DenseGradientOfImage task{image(gradient, i), image(branch.raw, i),
+                                        {input_gradient.defined() ? image_to_write(input_gradient, i) : nullptr},
+                                        any_weight ? sums.chunk(chunk) : nullptr};
+        dense.backward({image(input, i)}, coefficients, branch.mask_of(i), task);
+      }
+    });
+  }
+  if (any_weight) wanted.convolutions = unpack(shape, convolutions, sums.total(), weights);
+  if (!wanted.wants_input) return;
+  if (wanted.input.defined()) {
+    wanted.input.add_(input_gradient);
+  } else {
+    wanted.input = input_gradient;
+  }
+}
+
+// The gradient tensor that a branch adds to, made if it is not there yet.
+bool prepare_input_gradient(const Tensor& input, BranchGradients& wanted) {
+  const bool accumulate = wanted.input.defined();
+  if (!accumulate) wanted.input = empty_images(input.size(0), input.size(1), input.size(2), input.size(3));
+  return accumulate;
+}
+
+}  // namespace
+
+const char* Branch::name() const {
+  static const std::array<const char*, kOperationCount> names{"max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3",
+                                                              "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"};
+  return names[operation];
+}
+
+RawReader::RawReader(Arena& arena, const Branch& branch, const Tensor& input)
+    : values_(branch.source() == Source::kTensor ? branch.raw : input), pitch_(branch.out_channels) {
+  if (branch.source() != Source::kPool) return;
+  pool_.emplace_back(arena, branch.operation == kMaxPool, branch.stride, input.size(2), input.size(3), input.size(1));
+  pitch_ = pool_[0].pitch();
+  pooled_ = arena.floats(static_cast<size_t>(branch.out_height) * branch.out_width * pitch_);
+}
+
+const float* RawReader::image(int index) {
+  const float* values = fused::image(values_, index);
+  if (pool_.empty()) return values;
+  pool_[0].forward(values, pooled_);
+  return pooled_;
+}
+
+void forward(Branch& branch, const Tensor& input, TensorList convolutions, const Norm& first, const Norm& last,
+             NormSettings settings) {
+  branch.out_channels = input.size(1);
+  branch.out_height = (input.size(2) - 1) / branch.stride + 1;
+  branch.out_width = (input.size(3) - 1) / branch.stride + 1;
+  if (branch.source() != Source::kTensor) {
+    check_norm(last, settings, branch.out_channels, input.size(0) * static_cast<int64_t>(branch.out_height) * branch.out_width);
+    return simple_forward(branch, input, last, settings);
+  }
+  if (branch.operation == kSkip) return reduction_forward(branch, input, convolutions, last, settings);
+  const StageWeights stage = stage_weights(branch, convolutions[0], convolutions[1], branch.stride, input.size(1));
+  branch.out_channels = stage.out_channels;
+  if (!is_separable(branch.operation)) {
+    branch.raw = stage_forward(branch, input, {}, stage, last, settings, branch.norm);
+    return;
+  }
+  branch.middle_raw = stage_forward(branch, input, {}, stage, first, settings, branch.middle_norm);
+  const StageWeights second = stage_weights(branch, convolutions[2], convolutions[3], 1, stage.out_channels);
+  branch.out_channels = second.out_channels;
+  branch.raw = stage_forward(branch, branch.middle_raw, branch.middle_norm, second, last, settings, branch.norm);
+}
+
+void backward(const Branch& branch, const Tensor& input, TensorList convolutions, const Tensor& gradient,
+              const RawGradient& coefficients, BranchGradients& wanted) {
+  if (branch.source() != Source::kTensor) {
+    if (!wanted.wants_input) return;
+    const bool accumulate = prepare_input_gradient(input, wanted);
+    return simple_backward(branch, input, gradient, coefficients, wanted.input, accumulate);
+  }
+  if (branch.operation == kSkip) return reduction_backward(branch, input, convolutions, gradient, coefficients, wanted);
+  const StageWeights stage = stage_weights(branch, convolutions[0], convolutions[1], branch.stride, input.size(1));
+  const std::vector<bool>& wants = wanted.wants_convolution;
+  const auto first_stage = [&](const Tensor& raw, const Tensor& by_raw_norm, bool masked, const RawGradient& raw_coefficients) {
+    bool accumulate = false;
+    if (wanted.wants_input) accumulate = prepare_input_gradient(input, wanted);
+    const StageGradients result =
+        stage_backward(branch, input, {}, stage, raw, by_raw_norm, masked, raw_coefficients,
+                       wanted.wants_input ? wanted.input : Tensor(), accumulate, wants[0], wants[1], nullptr);
+    wanted.convolutions[0] = result.depthwise;
+    wanted.convolutions[1] = result.pointwise;
+  };
+  wanted.convolutions.resize(convolutions.size());
+  if (!is_separable(branch.operation)) return first_stage(branch.raw, gradient, true, coefficients);
+
+  const Tensor& middle = branch.middle_raw;
+  const int images = middle.size(0), channels = middle.size(1);
+  const StageWeights second = stage_weights(branch, convolutions[2], convolutions[3], 1, channels);
+  const bool wants_first = wanted.wants_input || wants[0] || wants[1];
+  const bool wants_middle = wants_first || wanted.wants_middle_norm;
+  const Tensor middle_gradient = wants_middle ? at::empty_like(middle) : Tensor();
+  GradientSums sums(images, channels);
+  const bool wants_sums = wants_middle && branch.middle_norm.exists;
+  const StageGradients result =
+      stage_backward(branch, middle, branch.middle_norm, second, branch.raw, gradient, true, coefficients, middle_gradient,
+                     false, wants[2], wants[3], wants_sums ? &sums : nullptr);
+  wanted.convolutions[2] = result.depthwise;
+  wanted.convolutions[3] = result.pointwise;
+  sums.finish();
+  if (wanted.wants_middle_norm) {
+    wanted.middle_gamma = sums.gamma_gradient(1.0f);
+    wanted.middle_beta = sums.beta_gradient(1.0f);
+  }
+  if (!wants_first) return;
+  const double count = static_cast<double>(middle.numel()) / channels;
+  first_stage(middle, middle_gradient, false, raw_gradient(branch.middle_norm, channels, 1.0f, sums.sums(0), sums.products(0), count));
+}
+
+}  // namespace fused
+}  // namespace ista

@@ -1,0 +1,223 @@
+// Fused ReLU - convolution - batch norm (1x1 over concatenated inputs, factorised reduction, stems), with gradients.
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
+
+#include <numeric>
+
+#include "dense_tensors.h"
+#include "profile.h"
+
+namespace ista {
+namespace fused {
+namespace {
+
+using torch::autograd::SavedVariable;
+using torch::autograd::variable_list;
+
+class DenseBackward : public torch::autograd::Node {
+ public:
+  variable_list apply(variable_list&& gradients) override;
+  void release_variables() override {
+    inputs.clear();
+    weights.clear();
+    raw = Tensor();
+    output.reset_data();
+  }
+  std::string name() const override { return "IstaDenseBackward"; }
+
+  DenseShape shape;
+  std::vector<SavedVariable> inputs, weights;
+  // Before the norm if it is affine; a norm without parameters needs its own output only.
+  Tensor raw;
+  SavedVariable output;
+  NormState norm;
+  bool affine = false;
+};
+
+variable_list DenseBackward::apply(variable_list&& gradients) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), "fused convolution: has no second derivative; use double precision for that");
+  const size_t input_count = inputs.size(), weight_count = weights.size();
+  variable_list result(num_outputs());
+  if (!gradients[0].defined()) return result;
+  const Tensor gradient = channels_last(gradients[0]);
+  const int images = gradient.size(0), channels = gradient.size(1);
+  const Tensor seen = affine ? raw : norm.exists ? output.unpack(shared_from_this()) : gradient;
+  NormState seen_norm;
+  // What was saved is normalised already when the norm has no parameters: mean 0, deviation 1.
+  const float* inverse_deviation = nullptr;
+  const float* mean = nullptr;
+  if (affine) {
+    mean = norm.mean.data();
+    inverse_deviation = norm.inverse_deviation.data();
+  }
+  std::vector<Tensor> sources;
+  for (auto& input : inputs) sources.push_back(channels_last(input.unpack()));
+  std::vector<Tensor> kernels;
+  for (auto& weight : weights) kernels.push_back(weight.unpack());
+  bool any_weight = false;
+  for (size_t i = 0; i < weight_count; ++i) any_weight = any_weight || task_should_compute_output(input_count + i);
+  const bool norm_gradient = affine && (task_should_compute_output(input_count + weight_count) ||
+                                        task_should_compute_output(input_count + weight_count + 1));
+
+  GradientSums sums(images, channels);
+  const int pixels = gradient.size(2) * gradient.size(3);
+  if (norm.exists && (norm.batch_statistics || norm_gradient)) {
+    const ProfileScope profile("dense backward sums", 4.0 * gradient.numel(), 8.0 * gradient.numel());
+    for_chunks(images, [&](int chunk, int first, int last, Arena&) {
+      for (int i = first; i < last; ++i) {
+        add_gradient_sums(image(gradient, i), channels, image(seen, i), channels, pixels, channels, 1.0f, mean,
+                          inverse_deviation, sums.sums(chunk), sums.products(chunk));
+      }
+    });
+    sums.finish();
+  }
+  RawGradient coefficients = raw_gradient(norm, channels, 1.0f, sums.sums(0), sums.products(0),
+                                          static_cast<double>(images) * pixels);
+  if (!affine && coefficients.uses_raw) {
+    for (int i = 0; i < channels; ++i) {
+      coefficients.mean[i] = 0;
+      coefficients.b[i] /= norm.inverse_deviation[i];
+    }
+  }
+
+  const DenseWeights packed = pack(shape, kernels);
+  std::vector<Tensor> input_gradients(input_count);
+  bool any_input = false;
+  for (size_t i = 0; i < input_count; ++i) {
+    if (!task_should_compute_output(i)) continue;
+    any_input = true;
+    input_gradients[i] = empty_images(images, sources[i].size(1), sources[i].size(2), sources[i].size(3));
+  }
+  if (any_input || any_weight) {
+    PartialSums weight_sums(any_weight ? images : 0, packed.gradient_size());
+    const ProfileScope profile("dense backward",
+                               2.0 * images * packed.pixels() * packed.depth() * channels * (any_input + any_weight),
+                               4.0 * images * (image_size(gradient) * 2 + packed.pixels() * packed.depth() * (1 + any_input)));
+    for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
+      Dense dense(arena, packed);
+      std::vector<const float*> from(input_count);
+      DenseGradientOfImage task;
+      task.input_gradients.resize(input_count);
+      task.weight_sums = any_weight ? weight_sums.chunk(chunk) : nullptr;
+      for (int i = first; i < last; ++i) {
+        for (size_t k = 0; k < input_count; ++k) {
+          from[k] = image(sources[k], i);
+          task.input_gradients[k] = input_gradients[k].defined() ? image_to_write(input_gradients[k], i) : nullptr;
+        }
+        task.gradient = image(gradient, i);
+        task.raw = image(seen, i);
+        dense.backward(from, coefficients, 1.0f, task);
+      }
+    });
+    if (any_weight) {
+      const std::vector<Tensor> weight_gradients = unpack(shape, kernels, weight_sums.total(), packed);
+      for (size_t i = 0; i < weight_count; ++i) {
+        if (task_should_compute_output(input_count + i)) result[input_count + i] = weight_gradients[i];
+      }
+    }
+  }
+  for (size_t i = 0; i < input_count; ++i) result[i] = input_gradients[i];
+  if (norm_gradient) {
+    result[input_count + weight_count] = sums.gamma_gradient(1.0f);
+    result[input_count + weight_count + 1] = sums.beta_gradient(1.0f);
+  }
+  return result;
+}
+
+Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList weights, const Norm& norm,
+                      NormSettings settings) {
+  const int images = inputs[0].size(0), channels = shape.out_channels;
+  const int pixels = shape.out_height * shape.out_width;
+  check_norm(norm, settings, channels, static_cast<int64_t>(images) * pixels);
+  bool differentiable = false;
+  for (TensorList list : {inputs, weights}) {
+    for (const Tensor& tensor : list) differentiable = differentiable || tensor.requires_grad();
+  }
+  const bool affine = norm.exists() && norm.gamma.defined();
+  differentiable = at::GradMode::is_enabled() && (differentiable || (affine && (norm.gamma.requires_grad() || norm.beta.requires_grad())));
+
+  Tensor output, raw;
+  NormState state;
+  {
+    at::NoGradGuard no_grad;
+    std::vector<Tensor> sources;
+    for (const Tensor& input : inputs) sources.push_back(channels_last(input));
+    const DenseWeights packed = pack(shape, weights);
+    const bool statistics = norm.exists() && settings.training;
+    if (!statistics) state = finish_norm(norm, settings, nullptr, images, pixels, channels);
+    // Without statistics to wait for, and nothing to keep for the gradient, the norm is applied at once.
+    const bool keep_raw = affine && differentiable;
+    const bool at_once = norm.exists() && !statistics && !keep_raw;
+    raw = empty_images(images, channels, shape.out_height, shape.out_width);
+    BatchMoments moments(statistics ? images : 0, channels);
+    {
+      const ProfileScope profile("dense forward", 2.0 * images * pixels * packed.depth() * channels,
+                                 4.0 * images * pixels * (packed.depth() + channels));
+      for_chunks(images, [&](int, int first, int last, Arena& arena) {
+        Dense dense(arena, packed);
+        ImageSums sums(arena, channels);
+        std::vector<const float*> from(sources.size());
+        for (int i = first; i < last; ++i) {
+          for (size_t k = 0; k < sources.size(); ++k) from[k] = image(sources[k], i);
+          dense.forward(from, image_to_write(raw, i), statistics ? &sums : nullptr, at_once ? Affine::of(state) : Affine{});
+          if (statistics) sums.finish(moments.mean(i), moments.square(i));
+        }
+      });
+    }
+    if (statistics) state = finish_norm(norm, settings, &moments, images, pixels, channels);
+    output = raw;
+    if (norm.exists() && !at_once) {
+      if (keep_raw) output = at::empty_like(raw);
+      const ProfileScope profile("dense normalise", 2.0 * raw.numel(), 8.0 * raw.numel());
+      for_chunks(images, [&](int, int first, int last, Arena&) {
+        add_normalised(image(raw, first), channels, Affine::of(state), 1.0f, (last - first) * pixels, channels, false,
+                       image_to_write(output, first));
+      });
+    }
+  }
+  if (!differentiable) return output;
+  auto backward = std::make_shared<DenseBackward>();
+  backward->shape = shape;
+  variable_list edges;
+  for (const Tensor& input : inputs) {
+    edges.push_back(input);
+    backward->inputs.emplace_back(input, false);
+  }
+  for (const Tensor& weight : weights) {
+    edges.push_back(weight);
+    backward->weights.emplace_back(weight, false);
+  }
+  if (affine) {
+    edges.push_back(norm.gamma);
+    edges.push_back(norm.beta);
+    backward->raw = raw;
+  }
+  backward->affine = affine;
+  backward->norm = std::move(state);
+  backward->set_next_edges(torch::autograd::collect_next_edges(edges));
+  torch::autograd::set_history(output, backward);
+  if (norm.exists() && !affine) backward->output = SavedVariable(output, true);
+  return output;
+}
+
+}  // namespace
+
+Tensor relu_conv_norm(TensorList inputs, const Tensor& weight, const Norm& norm, NormSettings settings) {
+  return dense_operator(kernel_shape("ista::relu_conv_norm", inputs, weight, 1, 0, true), inputs, weight, norm, settings);
+}
+
+Tensor conv_norm(const Tensor& input, const Tensor& weight, const Norm& norm, int64_t stride, int64_t padding,
+                 bool relu_before, NormSettings settings) {
+  return dense_operator(kernel_shape("ista::conv_norm", input, weight, stride, padding, relu_before), input, weight, norm,
+                        settings);
+}
+
+Tensor factorized_reduce(TensorList inputs, const Tensor& first, const Tensor& second, const Norm& norm,
+                         NormSettings settings) {
+  return dense_operator(reduction_shape("ista::factorized_reduce", inputs, first, second), inputs, {first, second}, norm,
+                        settings);
+}
+
+}  // namespace fused
+}  // namespace ista

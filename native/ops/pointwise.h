@@ -1,0 +1,38 @@
+// Small matrix products over pixels: out[pixel][column] = sum over depth of a[pixel][depth] * b[depth][column], and the products of its gradient.
+#pragma once
+
+#include "scratch.h"
+
+namespace ista {
+
+// A matrix laid out for `multiply`: blocks of a few column vectors, each block contiguous over the depth; columns filled up with zeros.
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  // matrix(depth, column) = values[depth * depth_stride + column * column_stride].
+  PackedMatrix(const float* values, int depth, int columns, int depth_stride, int column_stride);
+  int depth() const { return depth_; }
+  int columns() const { return columns_; }
+  int padded_columns() const { return rounded_up(columns_); }
+  const float* data() const { return data_.data(); }
+
+ private:
+  int depth_ = 0, columns_ = 0;
+  AlignedFloats data_;
+};
+
+// Where pixel p of a row-major image goes: rows of `width` pixels, `pixel` floats apart, rows `row` floats apart.
+struct PixelMap {
+  int width;
+  int pixel;
+  int row;
+};
+
+// out = a x b for `pixels` rows of a, `a_pitch` floats apart. Writes `columns` columns of each row (the matrix's own number or the padded one).
+void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, float* out, PixelMap map, int columns);
+
+// sum[i][j] += sum over pixels of a[pixel][i] * b[pixel][j], i < a_channels, j < padded b channels; sum has rows of b_padded.
+void add_outer_products(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, int b_padded,
+                        int pixels, float* sum);
+
+}  // namespace ista

@@ -1,0 +1,88 @@
+// The vector layer: as many floats as the machine's registers hold (AVX-512: 16, AVX: 8, SSE and NEON: 4), on GCC's vector extension.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+namespace ista {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t VectorMask __attribute__((vector_size(kLanes * sizeof(float))));
+// The same, at addresses that are only aligned to one float.
+typedef float LooseVector __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
+
+inline Vector load(const float* address) { return *reinterpret_cast<const LooseVector*>(address); }
+inline void store(float* address, Vector value) { *reinterpret_cast<LooseVector*>(address) = value; }
+inline Vector splat(float value) { return value - Vector{}; }
+// b where a is not a number, as the hardware does: maximum(zero, x) keeps x's.
+inline Vector maximum(Vector a, Vector b) { return a > b ? a : b; }
+
+// The first `count` < kLanes floats; the remaining lanes are zero. Reads nothing beyond.
+inline Vector load_first(const float* address, int count) {
+#ifdef __AVX512F__
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), address);
+#elif defined(__AVX2__)
+  static const int32_t kMasks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  return _mm256_maskload_ps(address, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMasks + 8 - count)));
+#else
+  Vector value = {};
+  for (int lane = 0; lane < count; ++lane) value[lane] = address[lane];
+  return value;
+#endif
+}
+
+// Writes the first `count` < kLanes floats and nothing beyond.
+inline void store_first(float* address, Vector value, int count) {
+#ifdef __AVX512F__
+  _mm512_mask_storeu_ps(address, static_cast<__mmask16>((1u << count) - 1), value);
+#else
+  // Halves, quarters, single floats: masked stores are slow on some x86 machines, and absent elsewhere.
+  const float* from = reinterpret_cast<const float*>(&value);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    if (count & half) {
+      std::memcpy(address, from, half * sizeof(float));
+      address += half;
+      from += half;
+    }
+  }
+#endif
+}
+
+// A channel vector of a tensor whose last vector may be incomplete: `left` channels remain from this one on.
+inline Vector load_channels(const float* address, int left) {
+  return left >= kLanes ? load(address) : load_first(address, left);
+}
+inline void store_channels(float* address, Vector value, int left) {
+  if (left >= kLanes) {
+    store(address, value);
+  } else {
+    store_first(address, value, left);
+  }
+}
+
+inline int rounded_up(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// Calls body(integral_constant<int, 0>) ... (count - 1), so that arrays of vectors indexed by it live in registers.
+template <class Body, int... index>
+__attribute__((always_inline)) inline void unroll_sequence(Body&& body, std::integer_sequence<int, index...>) {
+  (body(std::integral_constant<int, index>{}), ...);
+}
+template <int count, class Body>
+__attribute__((always_inline)) inline void unroll(Body&& body) {
+  unroll_sequence(body, std::make_integer_sequence<int, count>{});
+}
+
+}  // namespace ista

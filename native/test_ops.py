@@ -1,0 +1,326 @@
+"""The fused operators against their compositions in double precision. Run: /usr/bin/python3 native/test_ops.py [--long]"""
+import itertools
+import random
+import sys
+import unittest
+
+import torch
+
+import ops_library
+
+LONG = "--long" in sys.argv
+if LONG:
+    sys.argv.remove("--long")
+ista = ops_library.load()
+torch.set_num_threads(2)
+MAX, AVERAGE, SKIP, SEPARABLE_3, SEPARABLE_5, DILATED_3, DILATED_5 = range(7)
+MOMENTUM, EPSILON = 0.1, 1e-5
+
+
+def convolutions(operation, stride, channels, generator):
+    def tensor(*shape):
+        fan_in = shape[1] * shape[2] * shape[3]
+        return torch.randn(*shape, generator=generator) / fan_in ** 0.5
+
+    kernel = 5 if operation in (SEPARABLE_5, DILATED_5) else 3
+    pair = lambda: [tensor(channels, 1, kernel, kernel), tensor(channels, channels, 1, 1)]
+    if operation in (SEPARABLE_3, SEPARABLE_5):
+        return pair() + pair()
+    if operation in (DILATED_3, DILATED_5):
+        return pair()
+    if operation == SKIP and stride == 2:
+        half = channels // 2
+        return [tensor(half, channels, 1, 1), tensor(channels - half, channels, 1, 1)]
+    return []
+
+
+def norm(channels, generator, affine):
+    gamma = torch.randn(channels, generator=generator) if affine else None
+    beta = torch.randn(channels, generator=generator) if affine else None
+    return [gamma, beta, torch.randn(channels, generator=generator), torch.rand(channels, generator=generator) + 0.5]
+
+
+class Case:
+    """Arguments of `node`, and what to differentiate."""
+
+    def __init__(self, operations, strides=None, channels=8, size=(6, 6), batch=3, weights=True, affine=False, bare=False,
+                 masks=False, training=True, inputs=None, seed=0, scale=1.0, wanted="all"):
+        generator = torch.Generator().manual_seed(seed)
+        self.operations, self.strides = list(operations), list(strides or [1] * len(operations))
+        self.training, self.wanted = training, wanted
+        self.convolutions, self.norms, self.masks = [], [], []
+        for operation, stride in zip(self.operations, self.strides):
+            self.convolutions += convolutions(operation, stride, channels, generator)
+            if bare and operation in (MAX, AVERAGE) or bare and operation == SKIP and stride == 1:
+                self.norms += [None] * 4
+            else:
+                self.norms += norm(channels, generator, affine)
+                if operation in (SEPARABLE_3, SEPARABLE_5):
+                    self.norms += norm(channels, generator, affine)
+            self.masks.append((torch.rand(batch, generator=generator) > 0.4).float() * 1.7 if masks else None)
+        distinct = inputs or list(range(len(operations)))
+        tensors = [torch.randn(batch, channels, *size, generator=generator) * scale for _ in range(max(distinct) + 1)]
+        self.inputs, self.order = tensors, distinct
+        self.weights = torch.randn(len(operations), generator=generator) if weights else None
+
+    def run(self, dtype, channels_last=False):
+        """Output, running statistics, and the gradients by everything that is wanted (by name)."""
+        def leaf(tensor, differentiate=True):
+            if tensor is None:
+                return None
+            copy = tensor.clone().to(dtype)
+            if channels_last and copy.dim() == 4:
+                copy = copy.contiguous(memory_format=torch.channels_last)
+            return copy.requires_grad_(differentiate)
+
+        inputs = [leaf(tensor) for tensor in self.inputs]
+        weights = leaf(self.weights)
+        kernels = [leaf(tensor) for tensor in self.convolutions]
+        norms = [leaf(tensor, index % 4 < 2) for index, tensor in enumerate(self.norms)]
+        masks = [leaf(tensor, False) for tensor in self.masks]
+        output = ista.node([inputs[i] for i in self.order], weights, self.operations, self.strides, kernels, norms, masks,
+                           self.training, MOMENTUM, EPSILON)
+        factor = torch.randn(output.shape, generator=torch.Generator().manual_seed(7)).to(dtype)
+        named = {f"input {i}": tensor for i, tensor in enumerate(inputs)}
+        named.update({f"convolution {i}": tensor for i, tensor in enumerate(kernels)})
+        named.update({f"norm {i}": tensor for i, tensor in enumerate(norms) if tensor is not None and tensor.requires_grad})
+        if weights is not None:
+            named["weights"] = weights
+        if self.wanted == "weights":
+            named = {"weights": weights}
+        if self.wanted == "inputs":
+            named = {name: tensor for name, tensor in named.items() if name.startswith("input")}
+        gradients = torch.autograd.grad((output * factor).sum(), list(named.values()))
+        result = {"output": output.detach()}
+        result.update({f"gradient of {name}": gradient for name, gradient in zip(named, gradients)})
+        for index, tensor in enumerate(norms):
+            if index % 4 >= 2 and tensor is not None:
+                result[f"running statistics {index}"] = tensor
+        return result
+
+
+def compare(test, fused, reference, tolerance=2e-4, by_norm=False):
+    """by_norm: for large images, where some value is so near to zero that rounding takes it through a ReLU to the other side and one
+    gradient is really different."""
+    for name, expected in reference.items():
+        actual = fused[name].double()
+        test.assertEqual(actual.shape, expected.shape, name)
+        if by_norm:
+            error = ((actual - expected).norm() / expected.norm()).item()
+            test.assertLess(error, 2e-3, f"{name}: relative error {error}")
+            continue
+        scale = expected.abs().max().item() + 1e-3
+        # Where a norm follows, gradients of what it cancels are all rounding: measured against the largest gradient.
+        if name.startswith("gradient"):
+            scale = max(scale, 1e-2 * max(value.abs().max().item() for key, value in reference.items() if key.startswith("gradient")))
+        error = (actual - expected).abs().max().item()
+        test.assertLess(error, tolerance * scale, f"{name}: error {error}, largest value {scale}")
+
+
+class NodeTest(unittest.TestCase):
+    def check(self, tolerance=2e-4, **arguments):
+        with self.subTest(**arguments):
+            case = Case(**arguments)
+            reference = case.run(torch.float64)
+            compare(self, case.run(torch.float32, channels_last=True), reference, tolerance)
+            compare(self, case.run(torch.float32), reference, tolerance)
+
+    def test_every_operation_alone(self):
+        for operation, stride, training in itertools.product(range(7), (1, 2), (True, False)):
+            self.check(operations=[operation], strides=[stride], training=training, channels=10, size=(6, 8))
+
+    def test_affine_masks_and_no_weights(self):
+        for operation, stride in itertools.product(range(7), (1, 2)):
+            self.check(operations=[operation], strides=[stride], affine=True, masks=True, weights=False, channels=6, size=(8, 4))
+            self.check(operations=[operation], strides=[stride], affine=True, masks=True, training=False)
+
+    def test_pairs_and_shared_inputs(self):
+        self.check(operations=[SEPARABLE_3, SEPARABLE_5], inputs=[0, 0], channels=12)
+        self.check(operations=[SKIP, SKIP], inputs=[0, 0], bare=True)
+        self.check(operations=[MAX, SEPARABLE_3, DILATED_5], inputs=[0, 1, 0], channels=5)
+        self.check(operations=[MAX, AVERAGE, SKIP], strides=[2, 2, 2], inputs=[0, 1, 1], bare=True)
+        self.check(operations=[DILATED_3, SEPARABLE_5], strides=[2, 1], inputs=[0, 1], channels=4, size=(1, 1), batch=4)
+
+    def test_bare_pools_and_identity(self):
+        for operation in (MAX, AVERAGE, SKIP):
+            for weights in (True, False):
+                self.check(operations=[operation], bare=True, weights=weights, masks=True, channels=9, size=(5, 7))
+
+    def test_odd_sizes_channels_and_batches(self):
+        generator = random.Random(1)
+        sizes = [1, 2, 3, 5, 7, 8, 13]
+        for seed in range(200 if LONG else 25):
+            operations = [generator.randrange(7) for _ in range(generator.randint(1, 3))]
+            stride = generator.choice((1, 2))
+            batch = generator.choice((1, 2, 3, 33))
+            size = (generator.choice(sizes), generator.choice(sizes))
+            training = batch * ((size[0] + 1) // 2) * ((size[1] + 1) // 2) > 3 and generator.random() < 0.8
+            self.check(operations=operations, strides=[stride] * len(operations), channels=generator.choice((2, 4, 6, 16, 18, 24, 36)),
+                       size=size, batch=batch, training=training, affine=generator.random() < 0.5,
+                       masks=generator.random() < 0.5, weights=generator.random() < 0.7, bare=generator.random() < 0.3, seed=seed,
+                       tolerance=2e-3)
+
+    def test_real_sizes(self):
+        for channels, size in ((16, 32), (36, 32), (64, 8)):
+            case = Case([SEPARABLE_3, DILATED_5], channels=channels, size=(size, size), batch=4)
+            compare(self, case.run(torch.float32), case.run(torch.float64), by_norm=True)
+
+    def test_only_what_is_wanted(self):
+        for wanted in ("weights", "inputs"):
+            self.check(operations=[SEPARABLE_3, MAX], affine=True, wanted=wanted)
+            self.check(operations=[DILATED_5, SKIP], strides=[2, 2], wanted=wanted)
+
+    def test_zero_images(self):
+        for operation in range(7):
+            self.check(operations=[operation], scale=0.0)
+
+    def test_huge_and_tiny_values(self):
+        for operation in range(7):
+            self.check(operations=[operation], scale=1e8, affine=True)
+            # So small that epsilon rules.
+            self.check(operations=[operation], scale=1e-6)
+
+    def test_large_mean(self):
+        # Means far above the deviation: variances must not be differences of large squares.
+        case = Case([AVERAGE], channels=8, size=(8, 8))
+        case.inputs[0] += 300
+        compare(self, case.run(torch.float32), case.run(torch.float64), 2e-3)
+
+    def test_seven_by_seven_kernels(self):
+        case = Case([SEPARABLE_5, DILATED_5], channels=8, size=(9, 9))
+        generator = torch.Generator().manual_seed(3)
+        case.convolutions = [torch.randn(8, 1, 7, 7, generator=generator) if kernel.shape[2] == 5 else kernel
+                             for kernel in case.convolutions]
+        compare(self, case.run(torch.float32), case.run(torch.float64))
+
+    def test_same_bits_for_any_number_of_threads(self):
+        case = Case([SEPARABLE_3, DILATED_5, MAX], channels=16, size=(16, 16), batch=37, affine=True)
+        first = case.run(torch.float32)
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            again = case.run(torch.float32)
+            for name in first:
+                self.assertTrue(torch.equal(first[name], again[name]), f"{name}, {threads} threads")
+        torch.set_num_threads(2)
+
+    def test_ties_of_max_pooling_go_to_the_first(self):
+        case = Case([MAX], channels=3, size=(6, 6), bare=True)
+        case.inputs = [torch.randint(0, 3, (3, 3, 6, 6), generator=torch.Generator().manual_seed(5)).float()]
+        compare(self, case.run(torch.float32), case.run(torch.float64))
+
+    def test_a_repeated_backward_pass_gives_the_same(self):
+        x = torch.randn(2, 8, 5, 5, requires_grad=True)
+        y = ista.node([x], None, [SKIP], [1], [], [None, None, torch.zeros(8), torch.ones(8)], [None], True, MOMENTUM, EPSILON)
+        factor = torch.randn_like(y)
+        first, = torch.autograd.grad(y, x, factor, retain_graph=True)
+        second, = torch.autograd.grad(y, x, factor)
+        self.assertTrue(torch.equal(first, second))
+
+    def test_wrong_arguments_are_refused(self):
+        x, n = torch.randn(2, 8, 5, 5), [None, None, torch.zeros(8), torch.ones(8)]
+        node = lambda *arguments: ista.node(*arguments, True, MOMENTUM, EPSILON)
+        for message, arguments in {
+            "operation 7": ([x], None, [7], [1], [], n, [None]),
+            "stride must be 1 or 2": ([x], None, [0], [3], [], n, [None]),
+            "take 2 convolutions": ([x], None, [DILATED_3], [1], [], n, [None]),
+            "depthwise weights must be": ([x], None, [DILATED_3], [1], [torch.randn(8, 1, 4, 4), torch.randn(8, 8, 1, 1)], n, [None]),
+            "expected 8 contiguous values": ([x], None, [0], [1], [], [None, None, torch.zeros(9), torch.ones(9)], [None]),
+            "more than one value": ([x[:1, :, :1, :1]], None, [0], [1], [], n, [None]),
+            "the first one": ([x, x], None, [0, 0], [1, 2], [], n + n, [None, None]),
+        }.items():
+            with self.assertRaisesRegex(RuntimeError, message):
+                node(*arguments)
+
+    def test_the_composition_by_finite_differences(self):
+        for operation, stride, training in itertools.product(range(7), (1, 2), (True, False)):
+            case = Case([operation], [stride], channels=2, size=(4, 4), batch=2, training=training, affine=True, masks=True)
+            kernels = [kernel.double().requires_grad_() for kernel in case.convolutions]
+            statistics = [None if tensor is None else tensor.double() for tensor in case.norms]
+
+            def run(x, weights, *rest):
+                norms = [None if tensor is None else tensor.clone() for tensor in statistics]
+                return ista.node([x], weights, [operation], [stride], list(rest), norms, [case.masks[0].double()], training,
+                                 MOMENTUM, EPSILON)
+
+            self.assertTrue(torch.autograd.gradcheck(run, (case.inputs[0].double().requires_grad_(),
+                                                           case.weights.double().requires_grad_(), *kernels)))
+
+
+class DenseTest(unittest.TestCase):
+    def check(self, function, inputs, kernels, affine=False, training=True, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        channels = sum(kernel.shape[0] for kernel in kernels)
+        base = norm(channels, generator, affine)
+        results = []
+        for dtype in (torch.float64, torch.float32):
+            leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
+            weights = [tensor.to(dtype).requires_grad_() for tensor in kernels]
+            norms = [None if t is None else t.clone().to(dtype).requires_grad_(i < 2) for i, t in enumerate(base)]
+            if base[2] is None:
+                norms = [None] * 4
+            output = function(leaves, weights, norms, training)
+            factor = torch.randn(output.shape, generator=torch.Generator().manual_seed(9)).to(dtype)
+            wanted = leaves + weights + [tensor for tensor in norms[:2] if tensor is not None]
+            gradients = torch.autograd.grad((output * factor).sum(), wanted)
+            result = {"output": output.detach(), "mean": norms[2].detach(), "variance": norms[3].detach()}
+            result.update({f"gradient {i}": gradient for i, gradient in enumerate(gradients)})
+            with torch.no_grad():
+                result["output without gradient"] = function(leaves, weights, norms, False)
+            results.append(result)
+        compare(self, results[1], results[0])
+
+    def test_relu_conv_norm(self):
+        run = lambda x, w, n, training: ista.relu_conv_norm(x, w[0], n, training, MOMENTUM, EPSILON)
+        for channels, size, affine, training in itertools.product(([16], [4, 4, 4, 4], [3, 10]), ((6, 6), (1, 1), (5, 9)), (False, True),
+                                                                  (True, False)):
+            inputs = [torch.randn(4, c, *size) for c in channels]
+            self.check(run, inputs, [torch.randn(12, sum(channels), 1, 1)], affine, training)
+
+    def test_factorized_reduce(self):
+        run = lambda x, w, n, training: ista.factorized_reduce(x, w[0], w[1], n, training, MOMENTUM, EPSILON)
+        for channels, size, affine, training in itertools.product(([16], [4, 6], [5]), ((6, 6), (3, 5), (1, 1), (8, 7)), (False, True),
+                                                                  (True, False)):
+            inputs = [torch.randn(4, c, *size) for c in channels]
+            kernels = [torch.randn(9, sum(channels), 1, 1), torch.randn(9, sum(channels), 1, 1)]
+            self.check(run, inputs, kernels, affine, training)
+
+    def test_conv_norm(self):
+        for stride, padding, relu, affine, training in itertools.product((1, 2), (0, 1), (False, True), (False, True), (True, False)):
+            run = lambda x, w, n, training: ista.conv_norm(x[0], w[0], n, stride, padding, relu, training, MOMENTUM, EPSILON)
+            self.check(run, [torch.randn(3, 3, 7, 8)], [torch.randn(11, 3, 3, 3)], affine, training)
+        run = lambda x, w, n, training: ista.conv_norm(x[0], w[0], n, 2, 1, False, training, MOMENTUM, EPSILON)
+        self.check(run, [torch.randn(2, 3, 33, 31)], [torch.randn(24, 3, 3, 3)])
+
+    def test_wrong_arguments_are_refused(self):
+        x, n = torch.randn(2, 8, 5, 5), [None, None, torch.zeros(8), torch.ones(8)]
+        with self.assertRaisesRegex(RuntimeError, "weight must be"):
+            ista.relu_conv_norm([x], torch.randn(8, 9, 1, 1), n, True, MOMENTUM, EPSILON)
+        with self.assertRaisesRegex(RuntimeError, "does not fit"):
+            ista.conv_norm(x, torch.randn(8, 8, 7, 7), n, 1, 0, False, True, MOMENTUM, EPSILON)
+        with self.assertRaisesRegex(RuntimeError, "same N, H and W"):
+            ista.relu_conv_norm([x, x[:1]], torch.randn(8, 16, 1, 1), n, True, MOMENTUM, EPSILON)
+
+
+class SgdTest(unittest.TestCase):
+    def test_like_torch(self):
+        for dtype, max_norm in itertools.product((torch.float32, torch.float64), (0.0, 0.5, 1e6)):
+            parameters = [torch.randn(shape, dtype=dtype) for shape in ((3,), (17, 5), (40000,))]
+            ours = [parameter.clone() for parameter in parameters]
+            momenta = [torch.zeros_like(parameter) for parameter in parameters]
+            for parameter in parameters:
+                parameter.requires_grad_()
+            optimiser = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=3e-4)
+            for _ in range(3):
+                gradients = [torch.randn_like(parameter) for parameter in parameters]
+                for parameter, gradient in zip(parameters, gradients):
+                    parameter.grad = gradient.clone()
+                expected = torch.nn.utils.clip_grad_norm_(parameters, max_norm if max_norm > 0 else 1e30).item()
+                optimiser.step()
+                total = ista.sgd_step(ours, gradients, momenta, 0.1, 0.9, 3e-4, max_norm)
+                self.assertAlmostEqual(total / expected, 1, places=5)
+            for mine, theirs in zip(ours, parameters):
+                self.assertLess((mine - theirs).abs().max().item(), 1e-5)
+
+
+if __name__ == "__main__":
+    unittest.main()
