@@ -1,56 +1,82 @@
-// The `data` commands: verify a folder of images, download a published data set.
+// `ista-nas data`: verifies a folder of images, downloads a published data set.
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
+import { type Column, formatCount, formatTable } from "../base/format.js";
+import { suggestion } from "../base/nearest.js";
+import { printable } from "../base/terminal.js";
 import type { DatasetReport, PartReport } from "../data/index.js";
+import { addExamples, printResult } from "./frame.js";
 
 export function registerData(program: Command): void {
   const data = program.command("data").description("check and download data sets");
-  data
+
+  const verify = data
     .command("verify")
-    .description("read every image of a data set; print counts, classes, sizes and statistics")
-    .argument("<directory>", "CIFAR binary files, IDX files, or an image folder (train/CLASS/*.jpg)")
-    .option("--json", "print the report as JSON")
-    .action(async (directory: string, options: { json?: boolean }) => {
-      const { verifyDataset } = await import("../data/index.js");
-      const report = await verifyDataset(directory, (done, total) => {
-        if (done % 100 === 0 || done === total) progress(`${done} of ${total} pictures`, done === total);
-      });
-      process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : describeReport(report));
-      const { broken } = report;
-      if (broken.length > 0) {
-        throw new IstaError(
-          "DATA_PICTURE",
-          `data verify: expected readable pictures in ${directory}, ${broken.length} are broken, listed above; ` +
-            "replace them or search and train with --skip-broken",
-        );
-      }
+    .description("read every image of a data set; print counts, classes, sizes and statistics");
+  verify.argument("<directory>", "CIFAR binary files, IDX files, or an image folder (train/CLASS/*.jpg)");
+  verify.action(async (directory: string) => {
+    const { verifyDataset } = await import("../data/index.js");
+    const report = await verifyDataset(directory, (done, total) => {
+      if (done % 100 === 0 || done === total) showProgress(`${done} of ${total} pictures`, done === total);
     });
-  data
+    printResult(verify, report, () => describeReport(report));
+    const broken = report.broken.length;
+    if (broken > 0) {
+      throw new IstaError(
+        "DATA_PICTURE",
+        `data verify: expected readable pictures in ${directory}, ${broken} of them, listed above, are broken; ` +
+          "replace them, or search and train with --skip-broken",
+      );
+    }
+  });
+
+  const download = data
     .command("download")
-    .description("download cifar10, cifar100 or fashion-mnist from its authors' address and check it")
-    .argument("<name>", "cifar10, cifar100 or fashion-mnist")
-    .argument("[directory]", "new folder for the files; default data/NAME")
-    .action(async (name: string, directory = `data/${name}`) => {
-      const { downloadDataset, downloadSources } = await import("../data/index.js");
-      if (!Object.hasOwn(downloadSources, name)) {
-        const known = Object.keys(downloadSources).join(", ");
-        throw new IstaError("USAGE", `data download: expected one of ${known}, came ${JSON.stringify(name)}`);
-      }
-      process.stderr.write(`${downloadSources[name].description}\n`);
-      const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
-      await downloadDataset(downloadSources[name], directory, (file, received, total) => {
-        const of = total === undefined ? "" : ` of ${megabytes(total)}`;
-        progress(`${file}: ${megabytes(received)}${of} MB`, received === total);
-      });
-      process.stdout.write(`${directory}\n`);
+    .description("download a published data set from its authors' address and check it");
+  download.argument("<name>", "cifar10, cifar100 or fashion-mnist");
+  download.argument("[directory]", "new folder for the files; data/NAME where not given");
+  download.action(async (name: string, directory = `data/${name}`) => {
+    const { downloadDataset, downloadSources } = await import("../data/index.js");
+    if (!Object.hasOwn(downloadSources, name)) {
+      const known = Object.keys(downloadSources);
+      throw new IstaError("USAGE", `data download: ${name} is not known; ${suggestion(name, known)}`);
+    }
+    const source = downloadSources[name];
+    process.stderr.write(`${source.description}\n`);
+    const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+    await downloadDataset(source, directory, (file, received, total) => {
+      const of = total === undefined ? "" : ` of ${megabytes(total)}`;
+      showProgress(`${file}: ${megabytes(received)}${of} MB`, received === total);
     });
+    printResult(download, { name, directory }, () => directory);
+  });
+
+  addExamples(data, [
+    [
+      "data verify photos",
+      "whether all pictures below photos/ can be read, and how many there are of each class",
+    ],
+    ["data download cifar10 data/cifar10", "CIFAR-10 for --data data/cifar10"],
+  ]);
 }
 
 /** Rewrites one line on a terminal; elsewhere only the last state is printed. */
-function progress(text: string, last: boolean): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}${last ? "\n" : ""}`);
+function showProgress(text: string, last: boolean): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text}${last ? "\n" : ""}`);
   else if (last) process.stderr.write(`${text}\n`);
 }
+
+interface ClassRow {
+  name: string;
+  train: number;
+  test: number | undefined;
+}
+
+const classColumns: Column<ClassRow>[] = [
+  { title: "CLASS", cell: (row) => row.name },
+  { title: "TRAIN", align: "right", cell: (row) => formatCount(row.train) },
+  { title: "TEST", align: "right", cell: (row) => (row.test === undefined ? "-" : formatCount(row.test)) },
+];
 
 function describeReport({
   directory,
@@ -62,22 +88,24 @@ function describeReport({
   broken,
 }: DatasetReport): string {
   const range = ([smallest, largest]: readonly [number, number]): string =>
-    smallest === largest ? `${smallest}` : `${smallest}..${largest}`;
-  const part = (name: string, { count, channels, height, width }: PartReport): string =>
-    `${name}: ${count} images, ${channels} channel${channels === 1 ? "" : "s"}, ` +
-    `height ${range(height)}, width ${range(width)}`;
+    smallest === largest ? `${smallest}` : `${smallest} to ${largest}`;
+  const part = ({ count, channels, height, width }: PartReport): string =>
+    `${formatCount(count)} images, ${channels} channel${channels === 1 ? "" : "s"}, ` +
+    `${range(height)} high, ${range(width)} wide`;
   const numbers = (values: readonly number[]): string => values.map((value) => value.toFixed(5)).join(" ");
-  const nameWidth = Math.max(5, ...classes.map((name) => name.length));
-  const row = (name: string, ...cells: (string | number | undefined)[]): string =>
-    `  ${name.padEnd(nameWidth)}${cells.map((cell) => String(cell ?? "").padStart(9)).join("")}`;
-  const lines = [
-    `${directory}: ${format}, ${classes.length} classes`,
-    part("train", train),
-    test === undefined ? "test: none" : part("test", test),
-    `mean ${numbers(statistics.mean)}   std ${numbers(statistics.std)}   (training images, pixels 0..1)`,
-    row("class", "train", ...(test === undefined ? [] : ["test"])),
-    ...classes.map((name, label) => row(name, train.classCounts[label], test?.classCounts[label])),
-    ...broken.map((reason) => `broken: ${reason}`),
-  ];
-  return `${lines.join("\n")}\n`;
+  const rows = classes.map((name, label) => ({
+    name,
+    train: train.classCounts[label],
+    test: test?.classCounts[label],
+  }));
+  return [
+    `${printable(directory)}: ${format}, ${classes.length} classes`,
+    `train  ${part(train)}`,
+    `test   ${test === undefined ? "none" : part(test)}`,
+    `mean   ${numbers(statistics.mean)}   (training images, pixels 0..1)`,
+    `std    ${numbers(statistics.std)}`,
+    "",
+    formatTable(rows, classColumns),
+    ...broken.map((reason) => `broken: ${printable(reason)}`),
+  ].join("\n");
 }

@@ -69,7 +69,7 @@ export function augmentImage(
 ): void {
   let changed = pixels;
   if (augmentation.colourJitter !== undefined) {
-    changed = pixels.slice();
+    changed = new Uint8Array(pixels);
     applyJitter(changed, shape.channels, drawJitter(stream, augmentation.colourJitter));
   }
   const placement = drawPlacement(stream, augmentation, shape.height, shape.width);
@@ -88,8 +88,8 @@ export function writeImage(
 ): void {
   const { shiftY, shiftX, flipped } = placement;
   // Output columns whose input column lies inside the image, before mirroring.
-  const first = Math.max(0, -shiftX);
-  const last = Math.min(width, width - shiftX);
+  const first = Math.min(width, Math.max(0, -shiftX));
+  const last = Math.max(first, Math.min(width, width - shiftX));
   const direction = flipped ? -1 : 1;
   for (let channel = 0; channel < channels; channel++) {
     const table = tables[channel];

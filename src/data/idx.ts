@@ -186,7 +186,9 @@ export async function parseIdx(
   if (total > most) throw truncated(path, claim, `at most ${most} bytes`);
   const content = gzipped ? await inflate(bytes, path, total, claim) : bytes;
   if (content.length !== total) throw truncated(path, claim, `${content.length - headerBytes} bytes`);
-  return { dimensions, data: content.subarray(headerBytes) };
+  // A plain array: the slice() of Node's Buffer would share its bytes.
+  const data = new Uint8Array(content.buffer, content.byteOffset + headerBytes, content.length - headerBytes);
+  return { dimensions, data };
 }
 
 const truncated = (path: string, expected: string, came: string): IstaError =>

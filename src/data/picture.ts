@@ -129,7 +129,7 @@ export async function renderPicture(
 }
 
 function toPlanar(interleaved: Uint8Array, channels: 1 | 3): Uint8Array {
-  if (channels === 1) return interleaved;
+  if (channels === 1) return new Uint8Array(interleaved);
   const area = interleaved.length / 3;
   const planar = new Uint8Array(interleaved.length);
   for (let i = 0, from = 0; i < area; i++, from += 3) {
