@@ -12,13 +12,7 @@ import {
   edgeIndex,
   primitives,
 } from "./darts.js";
-import {
-  type Genotype,
-  genotypeFromSupports,
-  sameGenotype,
-  supportsOfGenotype,
-  validateGenotype,
-} from "./genotype.js";
+import { genotypeFromSupports, sameGenotype, supportsOfGenotype, validateGenotype } from "./genotype.js";
 import { namedGenotypes } from "./named-genotypes.js";
 import { randomGenotype } from "./random-genotype.js";
 
