@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { packageVersion } from "../base/package.js";
 import { registerConfig } from "./config.js";
+import { registerDoctor } from "./doctor.js";
 import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClosedPipes } from "./frame.js";
 import { registerRuns } from "./runs.js";
 import { registerSearch } from "./search.js";
@@ -19,6 +20,7 @@ export function buildProgram(): Command {
   registerTrain(program);
   registerRuns(program);
   registerConfig(program);
+  registerDoctor(program);
   return addExamples(program, [
     ["runs list", "show the runs in ./runs"],
     ["config presets", "show the presets"],

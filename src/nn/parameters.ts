@@ -2,7 +2,7 @@
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { withoutGradients } from "../engine/autograd.js";
-import { type NormTensors, operators } from "../engine/operators.js";
+import { operators } from "../engine/operators.js";
 import { Tensor } from "../engine/tensor.js";
 import { isTrainable, type Layer, layerParameters, type ParameterEntry } from "../space/parameters.js";
 
@@ -54,11 +54,6 @@ export class ParameterStore {
       found[entry.name.slice(layer.name.length + 1)] = tensor.setRequiresGrad(isTrainable(entry.kind));
     }
     return found;
-  }
-
-  norm(layer: Layer): NormTensors {
-    const { weight, bias, running_mean, running_var } = this.layer(layer);
-    return [weight ?? null, bias ?? null, running_mean, running_var];
   }
 
   /** One more batch went through the batch norm of this name, in training mode. */

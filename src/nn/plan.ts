@@ -62,10 +62,20 @@ export interface NetworkPlan {
 
 const noNorm: NormTensors = [null, null, null, null];
 
-const isNormOfEdge = (layer: Layer): boolean => layer.kind === "norm" && layer.edge !== undefined;
-
-/** Which batch norms of edges have trainable gamma and beta; the others stay at what they are, (1, 0) in a search. */
+/**
+ * Whether the batch norm that an edge's operation ends in has trainable gamma and beta; otherwise they stay at what they are,
+ * (1, 0) in a search, where the connection's weight takes their part.
+ */
 export type AffineRule = (layer: Layer) => boolean;
+
+/** The last batch norm of every edge that has one. */
+function endingNorms(layers: readonly Layer[]): ReadonlySet<Layer> {
+  const last = new Map<string, Layer>();
+  for (const layer of layers) {
+    if (layer.kind === "norm" && layer.edge !== undefined) last.set(layer.edge.name, layer);
+  }
+  return new Set(last.values());
+}
 
 /** Looks up (and where new, makes) every tensor of the network that the description names. */
 export function planNetwork(
@@ -75,6 +85,7 @@ export function planNetwork(
 ): NetworkPlan {
   const layout = networkLayout(description);
   const layers = layerList(description);
+  const ending = endingNorms(layers);
   const trainable = new Map<string, Tensor>();
   const tensors = new Map<Layer, Record<string, Tensor>>();
   for (const layer of layers) {
@@ -83,12 +94,16 @@ export function planNetwork(
     for (const suffix of ["weight", "bias"]) {
       const tensor = held[suffix];
       if (tensor === undefined) continue;
-      if (isNormOfEdge(layer) && !trainsAffine(layer)) tensor.setRequiresGrad(false);
+      if (ending.has(layer) && !trainsAffine(layer)) tensor.setRequiresGrad(false);
       else trainable.set(`${layer.name}.${suffix}`, tensor);
     }
   }
   const weight = (layer: Layer): Tensor => tensors.get(layer)!.weight;
-  const norm = (layer: Layer | undefined): NormTensors => (layer === undefined ? noNorm : store.norm(layer));
+  const norm = (layer: Layer | undefined): NormTensors => {
+    if (layer === undefined) return noNorm;
+    const { weight, bias, running_mean, running_var } = tensors.get(layer)!;
+    return [weight ?? null, bias ?? null, running_mean, running_var];
+  };
 
   /** Layers in order; each convolution with the batch norm right behind it. */
   const convolutionsWithNorms = (chain: readonly Layer[]): ConvolutionPlan[] =>

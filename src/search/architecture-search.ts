@@ -141,7 +141,7 @@ export abstract class ArchitectureSearch implements Course {
     return sizeOfSupports(this.sizes, supportsOf(this.held));
   }
 
-  /** gamma and beta of an edge's batch norms stay at (1, 0) as long as its node is active: w takes their part. */
+  /** gamma and beta of the batch norm that an edge ends in stay at (1, 0) as long as its node is active. */
   private readonly trainsAffine: AffineRule = ({ cell, edge }) => {
     const type = cellTypesOf(this.shape)[cell!];
     return this.held[type][edge!.node].frozen;

@@ -1,0 +1,116 @@
+// Set-up from an empty machine: dependencies, libtorch with a fast BLAS, the addon, dist/. Does only what is missing.
+import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findLibtorch, libtorchRemedies } from "./lib/libtorch.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Ends with a message for the user; what is wrong is outside of this program. */
+function stop(message) {
+  console.error(`set-up: ${message}`);
+  process.exit(1);
+}
+
+function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], ...options });
+  if (error) stop(`${command} could not be started: ${error.message}`);
+  return status === 0;
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19))
+    stop(`expected Node 20.19 or later, this is ${process.version}`);
+}
+
+function installPackages() {
+  const stampFile = join(root, "node_modules/.ista-nas-stamp");
+  const stamp = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
+  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return;
+  console.error("set-up: installing the packages of package-lock.json with npm ci");
+  // Two more safeguards against a download of CUDA libraries that nothing here uses.
+  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", ONNXRUNTIME_NODE_INSTALL_CUDA: "skip" };
+  if (!run("npm", ["ci", "--no-audit", "--no-fund"], { env })) {
+    stop("npm ci failed; see its message above (is the npm registry reachable?)");
+  }
+  writeFileSync(stampFile, stamp);
+}
+
+const hasCommand = (name) => spawnSync("sh", ["-c", `command -v ${name}`], { stdio: "ignore" }).status === 0;
+
+/** Debian's libtorch takes whatever BLAS the system has; the reference one is about 50 times slower than OpenBLAS. */
+const hasOpenBlas = () =>
+  readdirSync("/usr/lib").some(
+    (name) =>
+      name.endsWith("-linux-gnu") &&
+      ["openblas-pthread", "openblas-openmp", "openblas-serial"].some((kind) =>
+        existsSync(join("/usr/lib", name, kind, "libblas.so.3")),
+      ),
+  );
+
+function missingSystemPackages() {
+  const missing = [];
+  if (!hasCommand(process.env.CXX ?? "g++")) missing.push("g++");
+  const libtorch = findLibtorch();
+  if (!libtorch) missing.push("libtorch-dev");
+  if (
+    process.platform === "linux" &&
+    (!libtorch || libtorch.origin === "the system's libtorch") &&
+    !hasOpenBlas()
+  ) {
+    missing.push("libopenblas0-pthread");
+  }
+  return missing;
+}
+
+function installSystemPackages() {
+  const missing = missingSystemPackages();
+  if (missing.length === 0) return;
+  const list = missing.join(" ");
+  const asRoot = process.getuid?.() === 0;
+  const mayInstall =
+    hasCommand("apt-get") && (asRoot || spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0);
+  if (!mayInstall) {
+    const how = hasCommand("apt-get") ? `sudo apt-get install ${list}` : libtorchRemedies;
+    stop(`missing: ${list}; this program may not install them itself. Do this, then run it again:\n  ${how}`);
+  }
+  console.error(
+    `set-up: installing ${list} with apt-get${asRoot ? "" : " through sudo"} (about 1 GB with libtorch, a minute or two)`,
+  );
+  const apt = (...args) => {
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    return asRoot
+      ? run("apt-get", args, { env })
+      : run("sudo", ["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]);
+  };
+  const install = () => apt("install", "-y", "-qq", "--no-install-recommends", ...missing);
+  // The package lists of a new machine may be absent or old: they are fetched when the first try fails.
+  if (!install() && !(apt("update", "-qq") && install()))
+    stop(`apt-get could not install ${list}; see its message above`);
+}
+
+/** Everything that a run needs, from whatever is there already. Exits with status 1 and a message where that fails. */
+export function setUp() {
+  checkNode();
+  installPackages();
+  try {
+    installSystemPackages();
+  } catch (error) {
+    stop(error.message);
+  }
+  try {
+    execFileSync(process.execPath, [join(root, "scripts/build.mjs")], { cwd: root, stdio: ["ignore", 2, 2] });
+  } catch {
+    process.exit(1);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  setUp();
+  console.error("set-up: done; next: ./ista-nas --help");
+}

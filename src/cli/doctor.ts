@@ -1,0 +1,97 @@
+// The command `doctor`: what engine, BLAS, devices and threads were found, and whether they are fast.
+import { existsSync, realpathSync, statfsSync } from "node:fs";
+import { availableParallelism, cpus, freemem, totalmem } from "node:os";
+import type { Command } from "commander";
+import { formatBytes } from "../base/format.js";
+import { packageVersion } from "../base/package.js";
+import { addExamples, printResult } from "./frame.js";
+
+/** Below this, a core with vector units is held back by a BLAS without vector code. GFLOP/s per thread, float32. */
+const slowRate = 12;
+
+interface Finding {
+  readonly name: string;
+  readonly value: string;
+  /** What to do about it; absent where all is well. */
+  readonly advice?: string;
+}
+
+async function examine(): Promise<Finding[]> {
+  const { engineInformation, setThreads } = await import("../engine/device.js");
+  const { matrixProductRate } = await import("../engine/speed.js");
+  const cores = availableParallelism();
+  setThreads(cores);
+  const { libtorchVersion, blasLibrary, cudaDevices, configuration } = engineInformation();
+  const blas = existsSync(blasLibrary) ? realpathSync(blasLibrary) : blasLibrary;
+  const rate = matrixProductRate();
+  const slow = rate / cores < slowRate;
+  const vectors = /CPU capability usage: (\S+)/.exec(configuration)?.[1] ?? "unknown";
+  const { bavail, bsize } = statfsSync(".");
+  const free = bavail * bsize;
+  return [
+    { name: "program", value: `ista-nas ${packageVersion}, Node ${process.version}` },
+    {
+      name: "processor",
+      value: `${cpus()[0]?.model ?? "unknown"}, ${cores} cores to use, vector code of libtorch: ${vectors}`,
+    },
+    { name: "engine", value: `libtorch ${libtorchVersion}` },
+    {
+      name: "BLAS",
+      value: blas,
+      ...(/libblas\.so|refblas|\/blas\//.test(blas) && !/openblas|mkl/i.test(blas)
+        ? { advice: "this is the slow reference BLAS: apt-get install libopenblas0-pthread" }
+        : {}),
+    },
+    {
+      name: "matrix product",
+      value: `${rate.toFixed(0)} GFLOP/s with ${cores} threads (float32, 1536 x 1536)`,
+      ...(slow
+        ? {
+            advice: `less than ${slowRate} GFLOP/s a thread is slow: use OpenBLAS or MKL, and see that nothing else keeps the cores busy`,
+          }
+        : {}),
+    },
+    {
+      name: "CUDA",
+      value:
+        cudaDevices > 0 ? `${cudaDevices} devices (--device cuda)` : "no device, or a libtorch without CUDA",
+    },
+    {
+      name: "memory",
+      value: `${formatBytes(freemem())} free of ${formatBytes(totalmem())}`,
+      ...(freemem() < 1 << 30
+        ? { advice: "less than 1 GiB is free: a search with the paper's sizes may not fit" }
+        : {}),
+    },
+    {
+      name: "disk",
+      value: `${formatBytes(free)} free here`,
+      ...(free < 1 << 30 ? { advice: "less than 1 GiB is free: checkpoints may not fit" } : {}),
+    },
+  ];
+}
+
+export function registerDoctor(program: Command): void {
+  const command = program
+    .command("doctor")
+    .description("say what engine, BLAS, devices and threads there are, and whether they are fast")
+    .action(async (_options: unknown, command: Command) => {
+      const findings = await examine();
+      const troubles = findings.filter(({ advice }) => advice !== undefined);
+      printResult(command, findings, () =>
+        [
+          ...findings.flatMap(({ name, value, advice }) => [
+            `${name.padEnd(15)} ${value}`,
+            ...(advice === undefined ? [] : [`${" ".repeat(15)} -> ${advice}`]),
+          ]),
+          troubles.length === 0
+            ? "All is well. Next: ista-nas search --preset demo"
+            : `${troubles.length} to look at, marked ->`,
+        ].join("\n"),
+      );
+    });
+  addExamples(command, [
+    ["doctor", "check this machine"],
+    ["doctor --json", "the same for programs"],
+  ]);
+}
