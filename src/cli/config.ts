@@ -1,7 +1,9 @@
 // `ista-nas config`: shows, checks and lists configurations without starting anything.
 import type { Command } from "commander";
+import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
 import { formatTable } from "../base/format.js";
+import { suggestion } from "../base/nearest.js";
 import { checkConfig, type RunKind, resolveConfig } from "../run/config.js";
 import { formatValue, options } from "../run/options.js";
 import { presets } from "../run/presets.js";
@@ -70,9 +72,10 @@ function showPresets(command: Command, name: string | undefined): void {
     );
     return;
   }
-  // The kind is read off the preset; an unknown name is reported by resolveConfig with the nearest one.
-  const kind = Object.hasOwn(presets, name) ? presets[name].kind : "search";
-  resolveConfig(kind, { preset: name });
+  if (!Object.hasOwn(presets, name)) {
+    const known = suggestion(name, Object.keys(presets));
+    throw new IstaError("CONFIG_UNKNOWN", `no preset ${JSON.stringify(name)}; ${known}`);
+  }
   const { values } = presets[name];
   process.stdout.write(`${JSON.stringify(values, null, 2)}\n`);
 }

@@ -8,11 +8,10 @@ const placeholders = { integer: "<n>", number: "<x>", numbers: "<x,...>", string
 
 function flagOption(option: RunOption): Option {
   const placeholder = option.choices === null ? placeholders[option.type] : `<${option.choices.join("|")}>`;
-  const flag = new Option(
+  return new Option(
     `--${option.flag} ${placeholder}`.trim(),
     `${option.description} [${formatValue(option.default)}]`,
   );
-  return option.type === "boolean" ? flag : flag.argParser((text: string) => parseFlagValue(option, text));
 }
 
 /** Adds `--preset`, `--config` and a flag for each option of the schema. */
@@ -46,8 +45,11 @@ export interface RunLocation {
 export function configLayers(command: Command, kind: RunKind): ConfigLayers {
   const given = command.opts<Record<string, unknown>>();
   const flags: Record<string, unknown> = {};
-  for (const { key } of options[kind]) {
-    if (key !== "preset" && command.getOptionValueSource(key) === "cli") flags[key] = given[key];
+  for (const option of options[kind]) {
+    const { key, type } = option;
+    if (key === "preset" || command.getOptionValueSource(key) !== "cli") continue;
+    // Read here and not by commander's own parser, which turns a null into an empty text.
+    flags[key] = type === "boolean" ? given[key] : parseFlagValue(option, given[key] as string);
   }
   return { preset: given.preset as string | undefined, file: given.config as string | undefined, flags };
 }
