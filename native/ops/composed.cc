@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace ista {
 
@@ -141,6 +142,7 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   std::vector<Tensor> norms;
   for (const Tensor& gradient : gradients) norms.push_back(at::linalg_vector_norm(gradient, 2));
   const double total = at::linalg_vector_norm(at::stack(norms), 2).item<double>();
+  if (!std::isfinite(total)) return total;  // nothing of a diverged step may reach the parameters
   // The small constant is the one of torch.nn.utils.clip_grad_norm_.
   const double scale = max_norm > 0 ? std::min(1.0, max_norm / (total + 1e-6)) : 1.0;
   for (size_t i = 0; i < parameters.size(); ++i) {

@@ -49,6 +49,7 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   double total = 0;
   for (const double square : squares) total += square;
   total = std::sqrt(total);
+  if (!std::isfinite(total)) return total;  // nothing of a diverged step may reach the parameters
   // The small constant is the one of torch.nn.utils.clip_grad_norm_.
   const float clip = static_cast<float>(max_norm > 0 ? std::min(1.0, max_norm / (total + 1e-6)) : 1.0);
   const float decay = static_cast<float>(weight_decay), rate = static_cast<float>(learning_rate);
