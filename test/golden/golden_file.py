@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-STORED_LIMIT = 128  # tensors with more elements are generated (inputs, parameters) or sampled (results)
+STORED_LIMIT = 128  # noise with more elements is generated, results are sampled; what else goes in is stored whole
 SAMPLES = 100
 ZERO = 1e-6  # results smaller than this are compared absolutely; for gradients the floor depends on the case
 FLOAT32_LIMIT = 2e-5  # largest relative difference between float32 and double precision of a usable case
@@ -178,7 +178,7 @@ class Case:
             return
         if tensor.is_floating_point():
             tensor = tensor.float()
-        if tensor.numel() > STORED_LIMIT:
+        if tensor.numel() > STORED_LIMIT and key.startswith(("output.", "gradient.", "after.")):
             step = tensor.numel() // SAMPLES | 1
             self.samples[key] = {"shape": list(tensor.shape), "step": step, "norm": tensor.double().norm().item()}
             tensor = tensor.flatten()[::step]
