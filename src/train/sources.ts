@@ -2,9 +2,11 @@
 import { IstaError } from "../base/errors.js";
 import {
   type BatchSource,
+  cifar10Normalisation,
   type Dataset,
   FolderBatchSource,
   imagenetCrop,
+  imagenetNormalisation,
   MemoryBatchSource,
   type Normalisation,
   openDataset,
@@ -16,17 +18,8 @@ import {
 } from "../data/index.js";
 import { dataFolder, type SearchConfig, type TrainConfig } from "../run/config.js";
 
-/** The published statistics of CIFAR-10, of pixels in 0..1. */
-const cifar10Normalisation: Normalisation = {
-  mean: [0.49139968, 0.48215827, 0.44653124],
-  std: [0.24703233, 0.24348505, 0.26158768],
-};
-
-/** Streamed pictures are not read twice to measure them: the usual statistics of natural images stand in. */
-const naturalImages: Normalisation = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
-
 /** Evaluation of pictures takes a centre crop of 224 of 256 pixels, as the ImageNet recipes do. */
-const pictureResizeRatio = 256 / 224;
+export const pictureResizeRatio = 256 / 224;
 
 export interface Sources {
   /** Augmented and shuffled, for the weights. */
@@ -51,13 +44,28 @@ export interface Sources {
 type DataConfig = SearchConfig | TrainConfig;
 
 /** Indices of a seeded, stratified choice of at most `limit` images. */
-function limited(labels: Int32Array, limit: number | null, seed: number, name: string): Int32Array {
+export function limited(labels: Int32Array, limit: number | null, seed: number, name: string): Int32Array {
   const size = Math.min(limit ?? labels.length, labels.length);
   return stratifiedSplit(labels, size, seed, name).chosen;
 }
 
+/** Which training images the weights learn from, and which are held out; the same for the same seed. */
+export function splitTraining(
+  allLabels: Int32Array,
+  { limitTrain, validationFraction, seed }: Pick<DataConfig, "limitTrain" | "validationFraction" | "seed">,
+): { trained: Int32Array; heldOut: Int32Array } {
+  const used = limited(allLabels, limitTrain, seed, "limit-train");
+  const labels = Int32Array.from(used, (image) => allLabels[image]);
+  const heldOutCount = Math.round(used.length * validationFraction);
+  const { chosen, rest } = stratifiedSplit(labels, heldOutCount, seed, "held-out");
+  return {
+    heldOut: Int32Array.from(chosen, (position) => used[position]),
+    trained: Int32Array.from(rest, (position) => used[position]),
+  };
+}
+
 /** "MEAN,.../STD,..." @throws IstaError CONFIG_VALUE when the channels are others than the data's. */
-function parseNormalisation(text: string, channels: number): Normalisation {
+export function parseNormalisation(text: string, channels: number): Normalisation {
   const [mean, std] = text.split("/").map((part) => part.split(",").map(Number));
   const valid = mean.length === channels && std?.length === channels && std.every((value) => value > 0);
   if (valid && [...mean, ...std].every(Number.isFinite)) return { mean, std };
@@ -77,7 +85,8 @@ function chooseNormalisation(config: DataConfig, dataset: Dataset, training: Int
     );
   }
   if (config.normalisation !== "data") return parseNormalisation(config.normalisation, channels);
-  return dataset.storage === "memory" ? statisticsOf(dataset.train, training) : naturalImages;
+  // Streamed pictures are not read twice to measure them: the usual statistics of natural images stand in.
+  return dataset.storage === "memory" ? statisticsOf(dataset.train, training) : imagenetNormalisation;
 }
 
 function augmentationOf(config: DataConfig): PictureAugmentation {
@@ -121,16 +130,11 @@ async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size:
  * @throws IstaError DATA_*, FILE_*, CONFIG_VALUE
  */
 export async function openSources(config: DataConfig): Promise<Sources> {
-  const { batchSize, seed, validationFraction } = config;
+  const { batchSize, seed } = config;
   const { dataset, size } = await openFolder(config);
   const { train, test } = dataset;
-  const used = limited(train.labels, config.limitTrain, seed, "limit-train");
-  const labels = Int32Array.from(used, (image) => train.labels[image]);
-  const heldOutCount = Math.round(used.length * validationFraction);
-  const { chosen, rest } = stratifiedSplit(labels, heldOutCount, seed, "held-out");
-  const heldOut = Int32Array.from(chosen, (position) => used[position]);
-  const trained = Int32Array.from(rest, (position) => used[position]);
-  if (heldOutCount > 0 && trained.length === 0) {
+  const { trained, heldOut } = splitTraining(train.labels, config);
+  if (heldOut.length > 0 && trained.length === 0) {
     throw new IstaError(
       "CONFIG_VALUE",
       "--validation-fraction: expected images to be left for training, all are held out",
