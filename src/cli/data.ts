@@ -1,7 +1,7 @@
 // `ista-nas data`: verifies a folder of images, downloads a published data set.
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
-import { type Column, formatCount, formatTable } from "../base/format.js";
+import { type Column, formatTable } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
 import { printable } from "../base/terminal.js";
 import type { DatasetReport, PartReport } from "../data/index.js";
@@ -72,10 +72,13 @@ interface ClassRow {
   test: number | undefined;
 }
 
+/** All digits: a missing picture must show. */
+const exact = (count: number): string => count.toLocaleString("en-US");
+
 const classColumns: Column<ClassRow>[] = [
   { title: "CLASS", cell: (row) => row.name },
-  { title: "TRAIN", align: "right", cell: (row) => formatCount(row.train) },
-  { title: "TEST", align: "right", cell: (row) => (row.test === undefined ? "-" : formatCount(row.test)) },
+  { title: "TRAIN", align: "right", cell: (row) => exact(row.train) },
+  { title: "TEST", align: "right", cell: (row) => (row.test === undefined ? "-" : exact(row.test)) },
 ];
 
 function describeReport({
@@ -90,7 +93,7 @@ function describeReport({
   const range = ([smallest, largest]: readonly [number, number]): string =>
     smallest === largest ? `${smallest}` : `${smallest} to ${largest}`;
   const part = ({ count, channels, height, width }: PartReport): string =>
-    `${formatCount(count)} images, ${channels} channel${channels === 1 ? "" : "s"}, ` +
+    `${exact(count)} images, ${channels} channel${channels === 1 ? "" : "s"}, ` +
     `${range(height)} high, ${range(width)} wide`;
   const numbers = (values: readonly number[]): string => values.map((value) => value.toFixed(5)).join(" ");
   const rows = classes.map((name, label) => ({

@@ -182,6 +182,16 @@ describe("prefetch", () => {
     await expect(ahead.batch(0, 99)).rejects.toThrow(RangeError);
   });
 
+  it("goes on into the next epoch if that is wanted", async () => {
+    const { source, asked } = noting();
+    const ahead = prefetch(source, 2, true);
+    await ahead.batch(0, 3);
+    await ahead.batch(0, 4);
+    expect(asked).toEqual(["0/3", "0/4", "1/0", "1/1"]);
+    expect(await ahead.batch(1, 0)).toEqual(await open({ augmentation }).batch(1, 0));
+    expect(asked).toEqual(["0/3", "0/4", "1/0", "1/1", "1/2"]);
+  });
+
   it("reports a failure with the batch that it belongs to", async () => {
     const { source } = noting();
     const plain = source.batch.bind(source);

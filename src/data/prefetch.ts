@@ -10,11 +10,11 @@ export interface PrefetchedSource extends BatchSource {
 
 /**
  * Wraps a source so that, whenever batch i is asked for, the batches up to i + depth of the same epoch are asked for
- * as well. This gains time only for sources that work in threads of their own (`FolderBatchSource`), which go on
+ * as well, and with `intoNextEpoch` (for training, whose epochs follow each other) those of the next. This gains time only for sources that work in threads of their own (`FolderBatchSource`), which go on
  * while a training step blocks this one; images in memory are batched in this thread either way.
  * At most depth + 1 batches are held. The batches are the same as without it.
  */
-export function prefetch(source: BatchSource, depth: number): PrefetchedSource {
+export function prefetch(source: BatchSource, depth: number, intoNextEpoch = false): PrefetchedSource {
   let ahead = new Map<string, Promise<Batch>>();
   let waitedSeconds = 0;
   return {
@@ -30,9 +30,12 @@ export function prefetch(source: BatchSource, depth: number): PrefetchedSource {
     async batch(epoch, index) {
       const started = performance.now();
       const next = new Map<string, Promise<Batch>>();
-      for (let i = index; i <= Math.min(index + depth, source.batchCount - 1); i++) {
-        const key = `${epoch}/${i}`;
-        const promise = ahead.get(key) ?? source.batch(epoch, i);
+      for (let i = index; i <= index + depth; i++) {
+        const beyond = i >= source.batchCount;
+        if (beyond && (!intoNextEpoch || i - source.batchCount >= source.batchCount)) break;
+        const [nextEpoch, nextIndex] = beyond ? [epoch + 1, i - source.batchCount] : [epoch, i];
+        const key = `${nextEpoch}/${nextIndex}`;
+        const promise = ahead.get(key) ?? source.batch(nextEpoch, nextIndex);
         // A failure is reported to whoever asks for that batch, not as an unhandled rejection before.
         promise.catch(() => {});
         next.set(key, promise);
