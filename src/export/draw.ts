@@ -18,7 +18,8 @@ const colours: Readonly<Record<Primitive, { readonly fill: string; readonly ink:
 const label = (operation: Primitive): string =>
   operation === "skip_connect" ? "skip" : operation.replaceAll("_", " ").replace(/(\d)x(\d)/, "$1×$2");
 
-const escapeXml = (text: string): string =>
+/** Text for between tags of an SVG document. */
+export const escapeXml = (text: string): string =>
   // Control characters are not allowed in XML at all.
   text
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be removed

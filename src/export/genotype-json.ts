@@ -25,7 +25,7 @@ export function parseGenotypeJson(text: string): Genotype {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    const reason = (error as Error).message.replace(/\s+/g, " ");
+    const reason = (error as Error).message.replace(/[\s\p{Cc}]+/gu, " ");
     throw new IstaError("GENOTYPE_INVALID", `genotype: expected JSON, but ${reason}`, { cause: error });
   }
   return validateGenotype(value);

@@ -1,7 +1,7 @@
 // Genotypes in the Python form of the DARTS family of programs, by a small strict parser: nothing is ever evaluated.
 
 import { IstaError } from "../base/errors.js";
-import { type Genotype, type GenotypePair, validateGenotype } from "../space/genotype.js";
+import { type Genotype, type GenotypePair, quote, validateGenotype } from "../space/genotype.js";
 import { requireGenotypeLength } from "./genotype-json.js";
 
 interface Token {
@@ -28,7 +28,7 @@ function tokenize(text: string): Token[] {
     if (groups === undefined)
       throw new IstaError(
         "GENOTYPE_INVALID",
-        `genotype: unexpected ${JSON.stringify(text[offset])} at ${position(text, offset)} of the Python form`,
+        `genotype: unexpected ${quote(text[offset])} at ${position(text, offset)} of the Python form`,
       );
     for (const kind of ["name", "string", "integer", "symbol"] as const)
       if (groups[kind] !== undefined)
@@ -60,7 +60,7 @@ class Parser {
 
   private fail(expected: string): never {
     const { kind, text, offset } = this.token;
-    const got = kind === "end" ? text : JSON.stringify(text.slice(0, 40));
+    const got = kind === "end" ? text : quote(text);
     throw new IstaError(
       "GENOTYPE_INVALID",
       `genotype: expected ${expected} at ${position(this.text, offset)} of the Python form, got ${got}`,

@@ -2,7 +2,7 @@
 
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import type { Genotype } from "../space/genotype.js";
+import { type Genotype, quote } from "../space/genotype.js";
 import type { NormPlacement } from "../space/layout.js";
 import { type GenotypeName, namedGenotypes } from "../space/named-genotypes.js";
 import { randomGenotype } from "../space/random-genotype.js";
@@ -39,6 +39,6 @@ export function resolveGenotype(text: string): ResolvedGenotype {
     return { genotype: parseGenotypePython(trimmed), norms: null, source: "python" };
   throw new IstaError(
     "GENOTYPE_INVALID",
-    `genotype: expected a name (${Object.keys(namedGenotypes).join(", ")}), random:SEED, JSON or Genotype(...), got ${JSON.stringify(trimmed.slice(0, 60))}`,
+    `genotype: expected a name (${Object.keys(namedGenotypes).join(", ")}), random:SEED, JSON or Genotype(...), got ${quote(trimmed)}`,
   );
 }

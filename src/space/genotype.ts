@@ -32,11 +32,19 @@ export type Supports = Readonly<Record<CellType, CellSupports>>;
 
 const keys = ["space", "normal", "normalConcat", "reduce", "reduceConcat"] as const;
 
+/** The beginning of a text from outside in quotes, with everything escaped that a line or a terminal could stumble over. */
+export function quote(text: string): string {
+  const quoted = JSON.stringify(text.slice(0, 40)).replace(
+    /\p{Cc}/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return text.length > 40 ? `${quoted}...` : quoted;
+}
+
 /** A value as it should appear in a one-line message, whatever its size. */
-export function describeValue(value: unknown): string {
+function describeValue(value: unknown): string {
   if (value === undefined) return "nothing";
-  if (typeof value === "string")
-    return value.length > 40 ? `${JSON.stringify(value.slice(0, 40))}...` : JSON.stringify(value);
+  if (typeof value === "string") return quote(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";
   return String(value);
@@ -98,7 +106,11 @@ export function validateGenotype(value: unknown): Genotype {
   const record = value as Record<string, unknown>;
   for (const key of Object.keys(record))
     if (!(keys as readonly string[]).includes(key))
-      refuse(`$.${key.slice(0, 40)}`, `only the keys ${keys.join(", ")}`, key);
+      refuse(
+        /^\w{1,40}$/.test(key) ? `$.${key}` : `$[${quote(key)}]`,
+        `only the keys ${keys.join(", ")}`,
+        key,
+      );
   if (record.space !== "darts") refuse("$.space", '"darts"', record.space);
   return {
     space: "darts",

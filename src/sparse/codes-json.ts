@@ -31,15 +31,16 @@ export function codesToJson(codes: Codes): CodesJson {
   }));
 }
 
+function describeValue(value: unknown): string {
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 40)) : String(value);
+}
+
 function refuse(path: string, expected: string, value: unknown): never {
-  const got = Array.isArray(value)
-    ? `an array of ${value.length}`
-    : typeof value === "object"
-      ? "an object"
-      : value;
   throw new IstaError(
     "CODES_INVALID",
-    `saved codes: at ${path}: expected ${expected}, got ${String(value === null ? null : got).slice(0, 40)}`,
+    `saved codes: at ${path}: expected ${expected}, got ${describeValue(value)}`,
   );
 }
 

@@ -133,7 +133,7 @@ describe("JSON", () => {
     [
       "an unknown kind",
       (json) => (json.normal[0].measurement.kind = "other"),
-      "at $.normal[0].measurement.kind: expected one of uniform, gaussian, got other",
+      'at $.normal[0].measurement.kind: expected one of uniform, gaussian, got "other"',
     ],
     [
       "a short matrix",
