@@ -134,7 +134,8 @@ def nodes() -> Family:
             inputs, constants, spared = {}, {}, set()
             for k, (source, operation, stride) in enumerate(connections):
                 size = (batch, channels, height * stride, width * stride)
-                inputs.setdefault(f"x.{source}", case.noise(f"input.x.{source}", size, 2.0))
+                if f"x.{source}" not in inputs:
+                    inputs[f"x.{source}"] = case.noise(f"input.x.{source}", size, 2.0)
                 if masked and not (operation == "skip_connect" and stride == 1):
                     keep = torch.tensor([1.0, 0.0, 1.0, 1.0])[torch.randperm(batch, generator=case.generator)]
                     constants[f"mask.{k}"] = keep / 0.75
