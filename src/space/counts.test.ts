@@ -2,6 +2,7 @@
 
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { cifarShape, imagenetShape } from "../../test/support/network-shapes.js";
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import {
@@ -18,7 +19,6 @@ import { genotypeFromSupports, supportsOfGenotype } from "./genotype.js";
 import { evaluationNetwork, type NetworkShape, normPlacements, superNetwork } from "./layout.js";
 import { namedGenotypes } from "./named-genotypes.js";
 import { randomGenotype } from "./random-genotype.js";
-import { cifarShape, imagenetShape } from "./shapes.fixture.js";
 
 test.each([
   ["ISTA_twostage", cifarShape, normPlacements.plainEvaluation, 3_316_726, 515.226],

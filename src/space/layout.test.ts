@@ -2,10 +2,10 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { cifarShape, imagenetShape } from "../../test/support/network-shapes.js";
 import { IstaError } from "../base/errors.js";
 import { evaluationNetwork, type NetworkShape, networkLayout } from "./layout.js";
 import { namedGenotypes } from "./named-genotypes.js";
-import { cifarShape, imagenetShape } from "./shapes.fixture.js";
 
 const layoutOf = (shape: NetworkShape) =>
   networkLayout(evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, shape));

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { cifarShape, imagenetShape } from "../../test/support/network-shapes.js";
 import { connectionAt } from "./darts.js";
 import {
   evaluationNetwork,
@@ -12,7 +13,6 @@ import {
 } from "./layout.js";
 import { type GenotypeName, namedGenotypes } from "./named-genotypes.js";
 import { isTrainable, parameterList } from "./parameters.js";
-import { cifarShape, imagenetShape } from "./shapes.fixture.js";
 
 interface GoldenCase {
   network: "evaluation" | "super-net";

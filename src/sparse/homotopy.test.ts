@@ -2,10 +2,10 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { anyProblem, drawProblem } from "../../test/support/lasso-problems.js";
 import { homotopy, lassoPath, type PathSegment } from "./homotopy.js";
 import { dualityGap } from "./lasso.js";
 import { largestMagnitude, type Matrix, transposedProduct } from "./matrix.js";
-import { anyProblem, drawProblem } from "./problems.fixture.js";
 
 const follow = (matrix: Matrix, target: Float64Array, share: number): PathSegment[] => {
   const end = share * largestMagnitude(transposedProduct(matrix, target));

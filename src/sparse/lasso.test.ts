@@ -3,10 +3,10 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { anyProblem, drawProblem, optimalityError } from "../../test/support/lasso-problems.js";
 import { IstaError } from "../base/errors.js";
 import { defaultTolerance, dualityGap, type LassoProblem, objective } from "./lasso.js";
 import { largestMagnitude, norm, product, squaredColumnNorms, transposedProduct } from "./matrix.js";
-import { anyProblem, drawProblem, optimalityError } from "./problems.fixture.js";
 import { lassoSolvers } from "./recovery.js";
 
 interface GoldenCase {

@@ -2,6 +2,7 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { anyProblem } from "../../test/support/lasso-problems.js";
 import {
   columnsOf,
   dot,
@@ -17,7 +18,6 @@ import {
   transposed,
   transposedProduct,
 } from "./matrix.js";
-import { anyProblem } from "./problems.fixture.js";
 
 const example: Matrix = { rows: 2, columns: 3, data: Float64Array.of(1, 2, 3, 4, 5, 6) };
 

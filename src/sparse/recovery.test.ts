@@ -3,11 +3,11 @@
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { anyProblem, drawProblem } from "../../test/support/lasso-problems.js";
 import { RandomStream } from "../base/random.js";
 import { homotopy, lassoPath } from "./homotopy.js";
 import { columnsOf, type Matrix, norm, product, residualOf, transposedProduct } from "./matrix.js";
 import { drawMeasurement, type MeasurementKind, measurementKinds } from "./measurement.js";
-import { anyProblem, drawProblem } from "./problems.fixture.js";
 import { type RecoveryOptions, recover, recoveryMethods, type SolverName } from "./recovery.js";
 
 const lambda = 1e-5;

@@ -2,8 +2,8 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { anyProblem } from "../../test/support/lasso-problems.js";
 import { columnsOf, dot, gram, product } from "./matrix.js";
-import { anyProblem } from "./problems.fixture.js";
 import { compressedGradient, searchWeights } from "./weights.js";
 
 /** A support of up to three columns, with values. */

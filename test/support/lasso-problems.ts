@@ -1,10 +1,10 @@
 // Random LASSO problems for tests.
 
 import * as fc from "fast-check";
-import { RandomStream } from "../base/random.js";
-import { type LassoProblem, softThreshold } from "./lasso.js";
-import { largestMagnitude, transposedProduct } from "./matrix.js";
-import { drawMeasurement, type MeasurementKind, measurementKinds } from "./measurement.js";
+import { RandomStream } from "../../src/base/random.js";
+import { type LassoProblem, softThreshold } from "../../src/sparse/lasso.js";
+import { largestMagnitude, transposedProduct } from "../../src/sparse/matrix.js";
+import { drawMeasurement, type MeasurementKind, measurementKinds } from "../../src/sparse/measurement.js";
 
 /** A problem with lambda as a share of lambda_max. */
 export function drawProblem(
