@@ -1,0 +1,105 @@
+// The command `eval`.
+import { type Command, Option } from "commander";
+import { type Column, formatCount, formatDuration, formatPercent, formatTable } from "../base/format.js";
+import { printable } from "../base/terminal.js";
+import { drawConfusionSvg } from "../export/confusion.js";
+import { checkDrawingPath, writeDrawing } from "../export/picture-file.js";
+import type { EvaluationRequest, ModelEvaluation } from "../train/evaluate-model.js";
+import { addExamples, printResult, wantsJson } from "./frame.js";
+import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
+import { Progress } from "./progress.js";
+
+interface EvalOptions extends Omit<EvaluationRequest, "limit"> {
+  limitTest?: number;
+  out?: string;
+}
+
+export function registerEval(program: Command): void {
+  const command = addModelOptions(
+    program.command("eval").description("measure a trained network on a set of images"),
+  )
+    .option("--data <folder>", "the images; `bundled` ships with the program [those of the run]")
+    .addOption(
+      new Option("--split <part>", "test images, training images, or those that the run held out")
+        .choices(["test", "train", "validation"])
+        .default("test"),
+    )
+    .option("--batch-size <n>", "images per forward pass", wholeNumber("--batch-size", 1), 64)
+    .option("--limit-test <n>", "use only this many images", wholeNumber("--limit-test", 1))
+    .option("--skip-broken", "skip pictures that cannot be read instead of stopping", false)
+    .option("--out <file>", "the confusion matrix as .svg or .png [in the run, or beside the file]");
+  addEngineOptions(command).action(async (word: string) => runEval(command, word));
+  addExamples(command, [
+    ["eval runs/my-training", "on the test images of the data that it was trained on"],
+    ["eval runs/my-training/model.safetensors --data my-pictures --out confusion.png", "on other images"],
+    [
+      "eval weights.safetensors --arch ISTA_onestage --data cifar-10-batches-bin",
+      "weights of a PyTorch program, converted as docs/pytorch.md says",
+    ],
+  ]);
+}
+
+async function runEval(command: Command, word: string): Promise<void> {
+  const { limitTest, out, ...request } = command.opts<EvalOptions>();
+  if (out !== undefined) checkDrawingPath(out);
+  const model = await openModelOf(command, word);
+  const { evaluateModel } = await import("../train/evaluate-model.js");
+  const progress = new Progress({ quiet: wantsJson(command) });
+  const found = await evaluateModel(model, { ...request, limit: limitTest ?? null }, (done, total) =>
+    progress.update({
+      phase: "evaluate",
+      epoch: 1,
+      epochs: 1,
+      step: done,
+      steps: total,
+      images: done * request.batchSize,
+    }),
+  ).finally(() => progress.clear());
+  const picture = out ?? besideModel(model, "confusion.svg");
+  const { modelName } = await import("../train/use-model.js");
+  await writeDrawing(picture, drawConfusionSvg(found.confusion, found.classes, modelName(model)));
+  printResult(command, { model: model.path, split: request.split, ...found, confusionPicture: picture }, () =>
+    describeEvaluation(found, picture),
+  );
+}
+
+interface ClassRow {
+  name: string;
+  images: number;
+  accuracy: number | null;
+  /** The wrong class that was said most often, and how often. */
+  mistake: string;
+}
+
+const classColumns: Column<ClassRow>[] = [
+  { title: "CLASS", cell: (row) => printable(row.name) },
+  { title: "IMAGES", align: "right", cell: (row) => String(row.images) },
+  {
+    title: "RIGHT",
+    align: "right",
+    cell: (row) => (row.accuracy === null ? "-" : formatPercent(row.accuracy, 1)),
+  },
+  { title: "MOST OFTEN TAKEN FOR", cell: (row) => printable(row.mistake) },
+];
+
+function describeEvaluation(found: ModelEvaluation, picture: string): string {
+  const rows = found.confusion.map((counts, label): ClassRow => {
+    const wrong = counts.map((count, said) => (said === label ? 0 : count));
+    const most = Math.max(...wrong);
+    return {
+      name: found.classes[label],
+      images: counts.reduce((sum, count) => sum + count, 0),
+      accuracy: found.classAccuracy[label],
+      mistake: most === 0 ? "" : `${found.classes[wrong.indexOf(most)]} (${most})`,
+    };
+  });
+  const top5 = found.classes.length > 5 ? `, top-5 ${formatPercent(found.top5)}` : "";
+  return [
+    `${found.count} images: loss ${found.loss.toFixed(4)}, top-1 ${formatPercent(found.top1)}${top5}`,
+    `one image ${formatDuration(found.latencySeconds)} (median), in batches ${found.imagesPerSecond.toPrecision(3)} images/s; ${formatCount(found.parameters)} parameters, ${formatCount(found.multiplyAdds)} mult-adds`,
+    "",
+    formatTable(rows, classColumns),
+    "",
+    `confusion matrix: ${picture}`,
+  ].join("\n");
+}
