@@ -1,6 +1,6 @@
 // The DARTS search space as data: primitives, cell, and the numbering of candidate connections and edges.
 
-/** The candidate operations, in index order (Liu et al. 2019; Yang et al. 2020, arXiv 2010.06176, section 4.1). */
+/** The candidate operations, in index order (Liu et al. 2019; Yang et al. 2020, arXiv 2010.06176). */
 export const primitives = [
   "max_pool_3x3",
   "avg_pool_3x3",

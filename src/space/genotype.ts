@@ -131,7 +131,7 @@ function pairsOf(supports: CellSupports): GenotypePair[] {
 }
 
 /**
- * Reads the genotype off the supports: there is no projection step (Yang et al. 2020, section 3.2).
+ * Reads the genotype off the supports: there is no projection step (Yang et al. 2020, arXiv 2010.06176).
  * The pairs of a node are in the order of its support.
  * @throws GENOTYPE_INVALID if the supports are not those of two cells with two distinct connections a node.
  */

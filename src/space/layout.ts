@@ -43,7 +43,7 @@ export interface NormPlacement {
   readonly affine: boolean;
 }
 
-/** The batch norms of the four kinds of network (Yang et al. 2020, sections 3.2 to 3.4). */
+/** The batch norms of the four kinds of network (Yang et al. 2020, arXiv 2010.06176). */
 export const normPlacements = {
   /** A network trained from scratch with a two-stage cell (DARTS evaluation network). */
   plainEvaluation: { afterPool: false, afterSkip: false, affine: true },

@@ -21,7 +21,7 @@ function darts(normal: readonly GenotypePair[], reduce: readonly GenotypePair[])
   });
 }
 
-/** The cells of Yang et al. 2020 (arXiv 2010.06176, appendix). */
+/** The cells of Yang et al. 2020 (arXiv 2010.06176). */
 export const namedGenotypes = {
   ISTA_twostage: {
     description: "two-stage search on CIFAR-10",

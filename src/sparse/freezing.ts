@@ -24,7 +24,7 @@ function distance(a: Float64Array, b: Float64Array): number {
 }
 
 /**
- * Takes an update of all nodes as a whole or not at all (Yang et al. 2020, section 3.4). An update whose network does not fit is
+ * Takes an update of all nodes as a whole or not at all (Yang et al. 2020, arXiv 2010.06176). An update whose network does not fit is
  * rejected: codes z, supports and frozen nodes stay as they were, and no node freezes because of it.
  * Otherwise every active node takes its new recovery and freezes if its code moved no further than the tolerance.
  * Frozen nodes keep their recovery, whatever is proposed for them.

@@ -12,7 +12,7 @@ import {
 import { residualOf, squaredSpectralNormBound, transposedProduct } from "./matrix.js";
 
 /**
- * z <- soft(z - A^T (A z - b) / L, lambda / L) with L >= ||A||_2^2 (Daubechies et al. 2004; Yang et al. 2020, equation 6).
+ * z <- soft(z - A^T (A z - b) / L, lambda / L) with L >= ||A||_2^2 (Daubechies et al. 2004; Yang et al. 2020, arXiv 2010.06176).
  * Stops when the relative duality gap, looked at every 10 iterations, is within the tolerance.
  * @throws SPARSE_INPUT for an ill-posed problem.
  */

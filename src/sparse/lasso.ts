@@ -4,7 +4,7 @@ import { IstaError } from "../base/errors.js";
 import { dot, largestMagnitude, type Matrix, residualOf, transposedProduct } from "./matrix.js";
 import { validateMatrix } from "./measurement.js";
 
-/** min_z 1/2 ||A z - b||^2 + lambda ||z||_1 (Yang et al. 2020, equation 5). */
+/** min_z 1/2 ||A z - b||^2 + lambda ||z||_1 (Yang et al. 2020, arXiv 2010.06176). */
 export interface LassoProblem {
   /** A, m x n. */
   readonly matrix: Matrix;

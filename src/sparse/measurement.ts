@@ -12,7 +12,7 @@ export const measurementKinds = ["uniform", "gaussian"] as const;
 
 export type MeasurementKind = (typeof measurementKinds)[number];
 
-/** The matrix A of m rows and n columns that compresses a node's code: b = A z (Yang et al. 2020, equation 4). */
+/** The matrix A of m rows and n columns that compresses a node's code: b = A z (Yang et al. 2020, arXiv 2010.06176). */
 export interface Measurement extends Matrix {
   readonly kind: MeasurementKind;
 }

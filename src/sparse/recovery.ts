@@ -178,7 +178,7 @@ function selectOnPath(matrix: Matrix, target: Float64Array, options: RecoveryOpt
 }
 
 /**
- * Recovers the s-sparse code z of a node from its compressed code b (Yang et al. 2020, equation 5 and algorithm 1).
+ * Recovers the s-sparse code z of a node from its compressed code b (Yang et al. 2020, arXiv 2010.06176).
  * @param matrix A, m x n.
  * @param compressed b, of length m.
  * @throws SPARSE_INPUT if A, b or the options make no sense.

@@ -13,7 +13,7 @@ function requireLength(operation: string, name: string, expected: number, got: n
 
 /**
  * w_S(b) = A_S^T b - E_SS z_S with E = A^T A - I, which is z_S + A_S^T (b - A_S z_S): one ISTA step from z without the threshold
- * (Yang et al. 2020, equations 7 and 8). Where b = A_S z_S, w_S is z_S.
+ * (Yang et al. 2020, arXiv 2010.06176). Where b = A_S z_S, w_S is z_S.
  * @param support S, ascending indices of columns.
  * @param code z, of length n, zero outside S.
  * @param compressed b, of length m.
@@ -34,7 +34,7 @@ export function searchWeights(
 }
 
 /**
- * dL/db = A_S dL/dw_S, since w_S depends on b through A_S^T b alone while z is held (Yang et al. 2020, equation 8).
+ * dL/db = A_S dL/dw_S, since w_S depends on b through A_S^T b alone while z is held (Yang et al. 2020, arXiv 2010.06176).
  * @returns the gradient with respect to b, of length m.
  */
 export function compressedGradient(
