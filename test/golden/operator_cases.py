@@ -176,12 +176,12 @@ def optimisers() -> Family:
             gradients = [{key: case.normal(*shape, scale=s) for key, shape in shapes.items()} for s in (3, 0.3, 2)]
 
             def run(dtype: torch.dtype) -> dict[str, Tensor]:
-                parameters = {key: tensor.to(dtype).requires_grad_() for key, tensor in start.items()}
+                parameters = {key: tensor.to(dtype, copy=True).requires_grad_() for key, tensor in start.items()}
                 optimizer, results = kind(parameters.values(), lr=rates[0], **options), {}
                 for step, rate in enumerate(rates):
                     optimizer.param_groups[0]["lr"] = rate
                     for key, parameter in parameters.items():
-                        parameter.grad = gradients[step][key].to(dtype)
+                        parameter.grad = gradients[step][key].to(dtype, copy=True)  # clipping happens in place
                     limit = float("inf") if clip is None else clip
                     results[f"output.norm.{step}"] = nn.utils.clip_grad_norm_(parameters.values(), limit)
                     optimizer.step()
