@@ -88,7 +88,14 @@ export const errorCatalogue = {
   WEIGHTS_MISMATCH: { status: 1, meaning: "weights from a file have other names or shapes than the network" },
   RUN_DIVERGED: { status: 1, meaning: "a loss or gradient became infinite or not a number during training" },
   MEMORY_NEEDED: { status: 1, meaning: "a run would need more memory than the machine has" },
-  MODEL_FILE: { status: 1, meaning: "a model file does not describe a network, or one that is needed is missing" },
+  MODEL_FILE: {
+    status: 1,
+    meaning: "a model file does not describe a network, or one that is needed is missing",
+  },
+  EXPORT_MISMATCH: {
+    status: 1,
+    meaning: "an exported network does not compute what the program's own does",
+  },
   INTERNAL: { status: 1, meaning: "a mistake in this program; please report it with the stack" },
 } as const satisfies Record<string, { status: 1 | 2; meaning: string }>;
 
