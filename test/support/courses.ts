@@ -1,0 +1,131 @@
+// Searches and trainings small enough for tests, on given batches or on real images of the bundled set.
+import type { Batch, BatchSource } from "../../src/data/index.js";
+import { checkConfig } from "../../src/run/config.js";
+import type { SearchConfig, SearchInput, TrainConfig, TrainInput } from "../../src/run/schema.js";
+import { OneStageSearch } from "../../src/search/one-stage.js";
+import { TwoStageSearch } from "../../src/search/two-stage.js";
+import { evaluationNetwork, normPlacements } from "../../src/space/layout.js";
+import { namedGenotypes } from "../../src/space/named-genotypes.js";
+import type { Course, EpochOutcome } from "../../src/train/loop.js";
+import { networkShape } from "../../src/train/shape.js";
+import { openSources, type Sources } from "../../src/train/sources.js";
+import { Training } from "../../src/train/training.js";
+
+type Layout = Pick<BatchSource, "channels" | "height" | "width" | "classes">;
+
+/** A source that gives these batches in every epoch. */
+export function givenBatches(batches: readonly Batch[], layout: Layout): Sources["training"] {
+  return {
+    ...layout,
+    batchCount: batches.length,
+    exampleCount: batches.reduce((sum, { count }) => sum + count, 0),
+    batch: async (_epoch, index) => batches[index],
+    close: async () => {},
+    waitedSeconds: 0,
+  };
+}
+
+/** Sources of which only the training images and, where given, those of the codes exist. */
+export function givenSources(training: Sources["training"], codes: Sources["codes"] = null): Sources {
+  const { channels, height, width, classes } = training;
+  return {
+    training,
+    codes,
+    validation: null,
+    test: null,
+    normalisation: { mean: Array(channels).fill(0), std: Array(channels).fill(1) },
+    resizeRatio: 1,
+    classes,
+    channels,
+    height,
+    width,
+    warnings: [],
+    close: async () => {},
+  };
+}
+
+/** 3 cells of 2 channels, 4 steps an epoch. */
+const tiny = {
+  data: "bundled",
+  cells: 3,
+  channels: 2,
+  batchSize: 8,
+  limitTest: 16,
+  prefetch: 0,
+  threads: 1,
+  seed: 5,
+} as const;
+
+export const searchConfig = (flags: Partial<SearchInput>): SearchConfig =>
+  checkConfig("search", { ...tiny, limitTrain: 64, codeLearningRate: 0.01, ...flags }, "test");
+
+export const trainConfig = (flags: Partial<TrainInput>): TrainConfig =>
+  checkConfig("train", { ...tiny, limitTrain: 32, epochs: 4, ...flags }, "test");
+
+// The same images serve many tests: they are read once.
+const opened = new Map<string, Promise<Sources>>();
+
+export function bundledSources(config: SearchConfig | TrainConfig): Promise<Sources> {
+  const { seed, batchSize, validationFraction, limitTrain, limitTest, augmentation, cutout } = config;
+  const key = JSON.stringify([
+    seed,
+    batchSize,
+    validationFraction,
+    limitTrain,
+    limitTest,
+    augmentation,
+    cutout,
+  ]);
+  const found = opened.get(key) ?? openSources(config);
+  opened.set(key, found);
+  return found;
+}
+
+export async function twoStageSearch(flags: Partial<SearchInput> = {}): Promise<TwoStageSearch> {
+  const config = searchConfig({ mode: "two-stage", ...flags });
+  const sources = await bundledSources(config);
+  return new TwoStageSearch(config, sources, networkShape(config, sources));
+}
+
+export async function oneStageSearch(flags: Partial<SearchInput> = {}): Promise<OneStageSearch> {
+  const config = searchConfig({
+    mode: "one-stage",
+    limitTrain: 40,
+    validationFraction: 0.2,
+    learningRate: 0.025,
+    trainEpochs: 4,
+    ...flags,
+  });
+  const sources = await bundledSources(config);
+  return new OneStageSearch(config, sources, networkShape(config, sources));
+}
+
+export async function training(flags: Partial<TrainInput> = {}): Promise<Training> {
+  const config = trainConfig(flags);
+  const sources = await bundledSources(config);
+  const { genotype } = namedGenotypes.ISTA_twostage;
+  const shape = networkShape(config, sources);
+  return new Training(config, sources, evaluationNetwork(genotype, shape, normPlacements.plainEvaluation));
+}
+
+/** Where a course is: complete epochs, and complete steps of the present one. */
+export interface Place {
+  epoch: number;
+  step: number;
+}
+
+const figures = { loss: 0, accuracy: 0, images: 0, seconds: 0 };
+
+/** Takes steps from a place on, which moves along; epochs are ended as the loop does it. */
+export async function advance(course: Course, place: Place, steps: number): Promise<EpochOutcome[]> {
+  const outcomes: EpochOutcome[] = [];
+  for (let taken = 0; taken < steps; taken++) {
+    await course.step(place.epoch, place.step);
+    place.step += 1;
+    if (place.step < course.stepCount) continue;
+    outcomes.push((await course.endEpoch(place.epoch, figures, () => false))!);
+    place.epoch += 1;
+    place.step = 0;
+  }
+  return outcomes;
+}
