@@ -3,7 +3,7 @@ import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { operators } from "../engine/operators.js";
-import { Tensor } from "../engine/tensor.js";
+import { scope, Tensor } from "../engine/tensor.js";
 import { isTrainable, type Layer, layerParameters, type ParameterEntry } from "../space/parameters.js";
 
 /** Values of a tensor outside of the engine, as files hold them; counters of batches are int64 scalars. */
@@ -80,9 +80,8 @@ export class ParameterStore {
       this.create(name, stored.data, stored.shape);
       return;
     }
-    const values = Tensor.from(stored.data, stored.shape);
-    operators.copyInto(operators.detach(held), values);
-    values.dispose();
+    const { data, shape } = stored;
+    scope(() => void operators.copyInto(operators.detach(held), Tensor.from(data, shape)));
   }
 
   /** Frees the tensors whose layers no network can come back to; gives their number. */
@@ -111,10 +110,12 @@ export class ParameterStore {
 
   /** Moves every float tensor towards that of another store by a share of the difference (0..1). */
   approach(other: ParameterStore, share: number): void {
-    withoutGradients(() => {
-      for (const [name, tensor] of this.tensors)
-        operators.interpolate(tensor, other.tensors.get(name)!, share);
-    });
+    withoutGradients(() =>
+      scope(() => {
+        for (const [name, tensor] of this.tensors)
+          operators.interpolate(tensor, other.tensors.get(name)!, share);
+      }),
+    );
     for (const [norm, count] of other.batchCounts) this.batchCounts.set(norm, count);
   }
 
