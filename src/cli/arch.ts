@@ -24,7 +24,7 @@ import { wholeNumber } from "./model-options.js";
 const cellsArgument = "run directory (or its name in ./runs), genotype file, name, or random:SEED";
 
 /** The cells that a word means; of a search also those after one of its epochs, counted from 1. */
-function findArchitecture(word: string, epoch?: number): Architecture {
+export function findArchitecture(word: string, epoch?: number): Architecture {
   const inRuns = join("runs", word);
   const isRunName = !existsSync(word) && basename(word) === word && existsSync(inRuns);
   const place = isRunName ? inRuns : word;

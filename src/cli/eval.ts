@@ -1,6 +1,6 @@
 // The command `eval`.
 import { type Command, Option } from "commander";
-import { type Column, formatCount, formatDuration, formatPercent, formatTable } from "../base/format.js";
+import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
 import { drawConfusionSvg } from "../export/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../export/picture-file.js";
@@ -96,7 +96,7 @@ function describeEvaluation(found: ModelEvaluation, picture: string): string {
   const top5 = found.classes.length > 5 ? `, top-5 ${formatPercent(found.top5)}` : "";
   return [
     `${found.count} images: loss ${found.loss.toFixed(4)}, top-1 ${formatPercent(found.top1)}${top5}`,
-    `one image ${formatDuration(found.latencySeconds)} (median), in batches ${found.imagesPerSecond.toPrecision(3)} images/s; ${formatCount(found.parameters)} parameters, ${formatCount(found.multiplyAdds)} mult-adds`,
+    `one image ${(1000 * found.latencySeconds).toPrecision(3)} ms (median), in batches ${found.imagesPerSecond.toPrecision(3)} images/s; ${formatCount(found.parameters)} parameters, ${formatCount(found.multiplyAdds)} mult-adds`,
     "",
     formatTable(rows, classColumns),
     "",

@@ -2,9 +2,13 @@
 // Nothing imported here loads the tensor library; commands that need it import it inside their actions.
 import type { Command } from "commander";
 import { packageVersion } from "../base/package.js";
+import { registerArch } from "./arch.js";
 import { registerConfig } from "./config.js";
 import { registerDoctor } from "./doctor.js";
+import { registerEval } from "./eval.js";
+import { registerExport } from "./export.js";
 import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClosedPipes } from "./frame.js";
+import { registerPredict } from "./predict.js";
 import { registerRuns } from "./runs.js";
 import { registerSearch } from "./search.js";
 import { registerTrain } from "./train.js";
@@ -18,6 +22,10 @@ export function buildProgram(): Command {
     .option("--verbose", "print the stack of errors");
   registerSearch(program);
   registerTrain(program);
+  registerEval(program);
+  registerPredict(program);
+  registerExport(program);
+  registerArch(program);
   registerRuns(program);
   registerConfig(program);
   registerDoctor(program);

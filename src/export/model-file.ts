@@ -55,10 +55,16 @@ const descriptionSchema = z.object({
   classes: z.array(z.string()),
 });
 
+/** The description as metadata of a file. */
+export function modelMetadata(model: ModelDescription): Record<string, string> {
+  const { genotype, shape, norms, normalisation, resizeRatio, classes } = model;
+  const description = { formatVersion, genotype, shape, norms, normalisation, resizeRatio, classes };
+  return { [metadataKey]: JSON.stringify(description) };
+}
+
 /** @throws IstaError FILE_* */
 export function writeModel(path: string, { weights, ...description }: Model): void {
-  const text = JSON.stringify({ formatVersion, ...description });
-  writeSafetensors(path, weights, { format: "pt", [metadataKey]: text });
+  writeSafetensors(path, weights, { format: "pt", ...modelMetadata(description) });
 }
 
 /**

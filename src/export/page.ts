@@ -1,0 +1,63 @@
+// A folder with a page that classifies pictures in the browser, offline, also when it is opened from the disk.
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { IstaError } from "../base/errors.js";
+import { onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
+import { packageFolder } from "../base/package.js";
+import type { ModelDescription } from "./model-file.js";
+
+const templates = ["index.html", "page.css", "page.js", "pixels.js"];
+const networkFile = "network.js";
+const maximumFileBytes = 64 << 20;
+
+/** Chromium refuses to fetch files for a page that was itself opened from the disk, so bytes come as text of scripts. */
+const packed = (bytes: Uint8Array): string => gzipSync(bytes, { level: 9 }).toString("base64");
+
+const assignment = (name: string, value: unknown): string =>
+  `globalThis.${name} = ${JSON.stringify(value)};\n`;
+
+/** The folder of onnxruntime-web's built files. */
+function runtimeFolder(): string {
+  return dirname(createRequire(import.meta.url).resolve("onnxruntime-web/wasm"));
+}
+
+/**
+ * Refuses a folder that holds something else than such a page.
+ * @throws IstaError FILE_EXISTS, FILE_KIND
+ */
+export function checkPageFolder(folder: string): void {
+  const status = fs.statSync(folder, { throwIfNoEntry: false });
+  if (status === undefined) return;
+  if (!status.isDirectory())
+    throw new IstaError("FILE_KIND", `--out ${folder}: expected a folder, came a file`);
+  const names = onFile("read", folder, () => fs.readdirSync(folder));
+  if (names.length === 0 || names.includes(networkFile)) return;
+  throw new IstaError(
+    "FILE_EXISTS",
+    `--out ${folder}: expected a new or empty folder, or an earlier page, it holds something else; choose another name`,
+  );
+}
+
+/**
+ * Writes the page.
+ * @param onnx a file made with the normalisation inside
+ * @throws IstaError FILE_*
+ */
+export function writePage(folder: string, model: ModelDescription, onnx: Uint8Array): void {
+  checkPageFolder(folder);
+  onFile("make", folder, () => fs.mkdirSync(folder, { recursive: true }));
+  const read = (path: string): Buffer => readFileLimited(path, maximumFileBytes);
+  for (const name of templates)
+    writeFileAtomic(join(folder, name), read(join(packageFolder, "assets", "page", name)));
+  const runtime = runtimeFolder();
+  writeFileAtomic(join(folder, "runtime.js"), read(join(runtime, "ort.wasm.min.js")));
+  const [script, binary] = ["mjs", "wasm"].map((ending) =>
+    packed(read(join(runtime, `ort-wasm-simd-threaded.${ending}`))),
+  );
+  writeFileAtomic(join(folder, "runtime-binary.js"), assignment("istaRuntime", { script, binary }));
+  const { genotype, shape, norms, normalisation, resizeRatio, classes } = model;
+  const description = { genotype, shape, norms, normalisation, resizeRatio, classes };
+  writeFileAtomic(join(folder, networkFile), assignment("istaNetwork", { description, onnx: packed(onnx) }));
+}
