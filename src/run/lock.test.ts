@@ -1,10 +1,10 @@
 // Tests of the lock with real processes: the second is refused, what a dead one left is recognised.
-import { spawn } from "node:child_process";
 import fs from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { compiledProgram } from "../../test/support/compiled.js";
+import { contendForStaleLock, end, firstWord, lockHolderProcess } from "../../test/support/lock-holder.js";
 import { IstaError } from "../base/errors.js";
 import { lockHolder, takeLock } from "./lock.js";
 
@@ -30,34 +30,15 @@ function failure(action: () => unknown): IstaError {
   throw new Error("expected an error");
 }
 
-/** A process that takes the lock, says so, and then does what `then` says. */
-function holder(then: string): ReturnType<typeof spawn> {
-  const url = JSON.stringify(join(program, "dist/src/run/lock.js"));
-  const script = `const { takeLock } = await import(${url});
-    try { takeLock(${JSON.stringify(folder)}); console.log("held"); } catch (error) { console.log(error.code); }
-    ${then}`;
-  return spawn(process.execPath, ["--input-type=module", "-e", script], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-}
-
-const firstWord = (child: ReturnType<typeof spawn>): Promise<string> =>
-  new Promise((resolve) => child.stdout!.once("data", (data) => resolve(String(data).trim())));
-const ended = (child: ReturnType<typeof spawn>): Promise<void> =>
-  new Promise((resolve) => child.once("exit", () => resolve()));
-
-const forever = "setInterval(() => {}, 1000);";
-
 describe("between processes", () => {
   it("the second is refused with the first one's id, and gets the lock when that one was killed", async () => {
-    const child = holder(forever);
+    const child = lockHolderProcess(program, folder);
     expect(await firstWord(child)).toBe("held");
     const error = failure(() => takeLock(folder));
     expect(error.code).toBe("RUN_LOCKED");
     expect(error.message).toContain(`process ${child.pid} `);
     expect(lockHolder(folder)!.pid).toBe(child.pid);
-    child.kill("SIGKILL");
-    await ended(child);
+    await end(child, "SIGKILL");
     expect(fs.existsSync(lockPath())).toBe(true);
     expect(lockHolder(folder)).toBeNull();
     takeLock(folder)();
@@ -65,20 +46,15 @@ describe("between processes", () => {
   });
 
   it("is given back at the end of the process", async () => {
-    await ended(holder("process.exit(0);"));
+    const child = lockHolderProcess(program, folder);
+    await firstWord(child);
+    await end(child, "SIGTERM");
     expect(fs.readdirSync(folder)).toEqual([]);
   });
 
   it("of many that find a stale lock at once, exactly one gets it", async () => {
-    const dead = holder(forever);
-    await firstWord(dead);
-    dead.kill("SIGKILL");
-    await ended(dead);
-    const children = Array.from({ length: 8 }, () => holder(forever));
-    const words = await Promise.all(children.map(firstWord));
-    for (const child of children) child.kill("SIGKILL");
-    await Promise.all(children.map(ended));
-    expect(words.sort()).toEqual([...Array(7).fill("RUN_LOCKED"), "held"]);
+    const words = await contendForStaleLock(program, folder, 8);
+    expect(words).toEqual([...Array(7).fill("RUN_LOCKED"), "held"]);
   });
 });
 
@@ -88,6 +64,13 @@ describe("within a process", () => {
     expect(failure(() => takeLock(folder)).message).toContain(`process ${process.pid} `);
     release();
     takeLock(folder)();
+  });
+
+  it("a lock that another took after it was deleted by hand is left alone", () => {
+    const release = takeLock(folder);
+    fs.writeFileSync(lockPath(), "another's");
+    release();
+    expect(fs.readFileSync(lockPath(), "utf8")).toBe("another's");
   });
 });
 

@@ -1,11 +1,11 @@
 // The lock of a run directory: one process writes at a time, and a lock that its holder left behind is recognised.
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import { jsonText, onFile } from "../base/files.js";
+import { jsonText, onFile, temporaryPrefix } from "../base/files.js";
 
 const lockName = "lock.json";
 
@@ -58,30 +58,40 @@ function isRunning(holder: LockHolder): boolean {
 
 /** Who holds the lock in `folder` and still runs; null where nobody does. A lock of another host counts as held. */
 export function lockHolder(folder: string): LockHolder | null {
-  const holder = readLock(join(folder, lockName));
-  return holder !== null && (holder.host !== hostname() || isRunning(holder)) ? holder : null;
+  return runningHolder(readLock(join(folder, lockName)) ?? "");
 }
 
-function readLock(path: string): LockHolder | null {
-  let text: string;
+function readLock(path: string): string | null {
   try {
-    text = fs.readFileSync(path, "utf8");
+    return fs.readFileSync(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
   }
+}
+
+/** The process that a lock's text names, where it runs. */
+function runningHolder(text: string): LockHolder | null {
+  let holder: LockHolder;
   try {
-    return lockSchema.parse(JSON.parse(text));
+    holder = lockSchema.parse(JSON.parse(text));
   } catch {
     // Locks appear whole, by link: one that cannot be read was damaged later and says nothing about a living process.
     return null;
   }
+  return holder.host !== hostname() || isRunning(holder) ? holder : null;
 }
 
-const held = new Set<string>();
+const held = new Map<string, string>();
+
+function release(path: string): void {
+  // A user may have deleted the lock by hand, and another process taken it since.
+  if (readLock(path) === held.get(path)) fs.rmSync(path, { force: true });
+  held.delete(path);
+}
 
 function releaseAll(): void {
-  for (const path of held) fs.rmSync(path, { force: true });
+  for (const path of held.keys()) release(path);
 }
 
 /**
@@ -90,52 +100,47 @@ function releaseAll(): void {
  */
 export function takeLock(folder: string): () => void {
   const path = join(folder, lockName);
-  onFile("lock", path, () => {
-    const own = join(folder, `.writing-${randomBytes(6).toString("hex")}-${lockName}`);
-    try {
-      fs.writeFileSync(own, jsonText(thisProcess()), { flag: "wx" });
-      // A link, unlike a rename, fails where the name is taken: of two processes only one gets it.
-      while (!tryLink(own, path)) clearStale(folder, path);
-    } finally {
-      fs.rmSync(own, { force: true });
-    }
-  });
+  const own = jsonText(thisProcess());
+  onFile("lock", path, () => acquire(folder, path, own));
   if (held.size === 0) process.once("exit", releaseAll);
-  held.add(path);
+  held.set(path, own);
   return () => {
-    held.delete(path);
-    fs.rmSync(path, { force: true });
+    if (held.has(path)) release(path);
     if (held.size === 0) process.removeListener("exit", releaseAll);
   };
 }
 
-function tryLink(from: string, to: string): boolean {
-  try {
-    fs.linkSync(from, to);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+/** Puts `own` at `path`, clearing away what processes that are gone left there. */
+function acquire(folder: string, path: string, own: string): void {
+  while (!create(folder, path, own)) {
+    const text = readLock(path);
+    if (text === null) continue;
+    const holder = runningHolder(text);
+    if (holder !== null) throw locked(folder, path, holder);
+    // Who clears a stale lock must hold a lock for just that one: without it, a process that judged early and acts late
+    // would remove the lock that another has taken in the meantime.
+    const claim = join(folder, `${temporaryPrefix}stale-${createHash("sha256").update(text).digest("hex")}`);
+    acquire(folder, claim, own);
+    if (readLock(path) === text) fs.rmSync(path, { force: true });
+    fs.rmSync(claim, { force: true });
   }
 }
 
-/** Removes a lock whose holder is gone. @throws IstaError RUN_LOCKED where it is not gone. */
-function clearStale(folder: string, path: string): void {
-  const holder = lockHolder(folder);
-  if (holder !== null) throw locked(folder, path, holder);
-  const aside = join(folder, `.writing-${randomBytes(6).toString("hex")}-stale-lock`);
+/** Creates the file `path` with its whole text at once; false where there is one. A link, unlike a rename, replaces nothing. */
+function create(folder: string, path: string, text: string): boolean {
+  const temporary = join(folder, `${temporaryPrefix}${randomBytes(6).toString("hex")}-lock`);
   try {
-    fs.renameSync(path, aside);
+    fs.writeFileSync(temporary, text, { flag: "wx" });
+    fs.linkSync(temporary, path);
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    // ENOENT: the process that has just got the lock cleaned up, this temporary file included.
+    if (syscall === "link" && (code === "EEXIST" || code === "ENOENT")) return false;
     throw error;
+  } finally {
+    fs.rmSync(temporary, { force: true });
   }
-  // Another process may have cleared the stale lock and taken its own between the two steps above: give it back.
-  const moved = readLock(aside);
-  const fresh = moved !== null && (moved.host !== hostname() || isRunning(moved));
-  if (fresh) tryLink(aside, path);
-  fs.rmSync(aside, { force: true });
-  if (fresh) throw locked(folder, path, moved);
 }
 
 function locked(folder: string, path: string, holder: LockHolder): IstaError {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { compiledProgram } from "../../test/support/compiled.js";
 import { killAndResume } from "../../test/support/killed-run.js";
+import { contendForStaleLock } from "../../test/support/lock-holder.js";
 import { RandomStream } from "../base/random.js";
 import { resolveConfig } from "./config.js";
 import { RunDirectory } from "./directory.js";
@@ -33,6 +34,14 @@ it("SIGKILL at 60 random moments while checkpoints are written", async () => {
   }
   console.log(`${before} checkpoints, 60 kills, ${inWrite} of them in the middle of a write`);
   expect(inWrite).toBeGreaterThan(5);
+});
+
+it("of 8 processes that find a stale lock at once exactly one gets it, 20 times", async () => {
+  const program = compiledProgram();
+  for (let round = 0; round < 20; round++) {
+    const words = await contendForStaleLock(program, folder, 8);
+    expect(words).toEqual([...Array(7).fill("RUN_LOCKED"), "held"]);
+  }
 });
 
 /** Mounts a small file system in memory; false where that is not allowed (no root, or a container without the right). */
