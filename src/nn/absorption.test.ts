@@ -146,15 +146,11 @@ describe("absorption", () => {
     }
   });
 
-  it("changes nothing but the last gamma and beta of each operation, and not the tensors that it was given", () => {
+  it("changes nothing outside of the operations, and not the tensors that it was given", () => {
     const { from, state, folded } = absorbed(1);
     const again = randomState(from, 1);
     for (const [name, tensor] of state) expect(again.get(name), name).toEqual(tensor);
-    for (const name of [
-      "stem.0.weight",
-      "cells.0.preprocess0.op.2.weight",
-      "auxiliary_head.features.3.weight",
-    ])
+    for (const name of [...state.keys()].filter((name) => !name.includes("._ops.")))
       expect(folded.get(name), name).toEqual(state.get(name));
   });
 });
