@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { packageVersion } from "../base/package.js";
 import { registerArch } from "./arch.js";
 import { registerConfig } from "./config.js";
+import { registerData } from "./data.js";
 import { registerDoctor } from "./doctor.js";
 import { registerEval } from "./eval.js";
 import { registerExport } from "./export.js";
@@ -26,6 +27,7 @@ export function buildProgram(): Command {
   registerPredict(program);
   registerExport(program);
   registerArch(program);
+  registerData(program);
   registerRuns(program);
   registerConfig(program);
   registerDoctor(program);

@@ -97,5 +97,9 @@ export const operators = {
     "ista::conv_norm",
   ),
   /** parameters, gradients, momenta, learning rate, momentum, weight decay, greatest norm -> norm before clipping */
+  /** Clears the counters of our operators and switches them on. */
+  profileStart: operator<[], void>("ista::profile_start"),
+  /** Switches them off; JSON: an array of { name, calls, seconds, bytes, flops } or the like, see native/ops/profile.h. */
+  profileReport: operator<[], string>("ista::profile_report"),
   sgdStep: operator<[Tensor[], Tensor[], Tensor[], number, number, number, number], number>("ista::sgd_step"),
 };

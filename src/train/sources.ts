@@ -6,12 +6,12 @@ import {
   type Dataset,
   FolderBatchSource,
   imagenetCrop,
-  imagenetNormalisation,
   MemoryBatchSource,
   type Normalisation,
   openDataset,
   type PictureAugmentation,
   type PrefetchedSource,
+  pictureStatistics,
   prefetch,
   statisticsOf,
   stratifiedSplit,
@@ -75,7 +75,11 @@ export function parseNormalisation(text: string, channels: number): Normalisatio
   );
 }
 
-function chooseNormalisation(config: DataConfig, dataset: Dataset, training: Int32Array): Normalisation {
+async function chooseNormalisation(
+  config: DataConfig,
+  dataset: Dataset,
+  training: Int32Array,
+): Promise<Normalisation> {
   const channels = dataset.storage === "memory" ? dataset.train.channels : 3;
   if (config.normalisation === "cifar10") {
     if (channels === 3) return cifar10Normalisation;
@@ -86,7 +90,9 @@ function chooseNormalisation(config: DataConfig, dataset: Dataset, training: Int
   }
   if (config.normalisation !== "data") return parseNormalisation(config.normalisation, channels);
   // Streamed pictures are not read twice to measure them: the usual statistics of natural images stand in.
-  return dataset.storage === "memory" ? statisticsOf(dataset.train, training) : imagenetNormalisation;
+  return dataset.storage === "memory"
+    ? statisticsOf(dataset.train, training)
+    : pictureStatistics(dataset.train, config.seed);
 }
 
 function augmentationOf(config: DataConfig): PictureAugmentation {
@@ -140,7 +146,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       "--validation-fraction: expected images to be left for training, all are held out",
     );
   }
-  const normalisation = chooseNormalisation(config, dataset, trained);
+  const normalisation = await chooseNormalisation(config, dataset, trained);
 
   const source = (
     part: "train" | "test",
@@ -166,7 +172,8 @@ export async function openSources(config: DataConfig): Promise<Sources> {
             resizeRatio: pictureResizeRatio,
             skipBroken: config.skipBroken,
           });
-    return prefetch(made, config.prefetch);
+    // Shuffled sources are gone through epoch after epoch.
+    return prefetch(made, config.prefetch, varied);
   };
   const sources: (PrefetchedSource | null)[] = [
     source("train", trained, "weights", true),
