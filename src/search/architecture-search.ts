@@ -128,6 +128,11 @@ export abstract class ArchitectureSearch implements Course {
     return this.sources.training.batchCount;
   }
 
+  get waitedSeconds(): number {
+    const { training, codes } = this.sources;
+    return training.waitedSeconds + (codes?.waitedSeconds ?? 0);
+  }
+
   get connections(): Connections {
     return connectionsOf(supportsOf(this.held));
   }

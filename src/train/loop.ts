@@ -36,6 +36,8 @@ export interface Course {
   readonly stepCount: number;
   /** Word for the progress line, such as "search". */
   readonly phase: string;
+  /** Seconds that its steps have waited for images so far. */
+  readonly waitedSeconds: number;
   learningRate(epoch: number): number;
   /** @throws IstaError RUN_DIVERGED */
   step(epoch: number, index: number): Promise<BatchFigures>;
@@ -55,6 +57,8 @@ export interface Position {
   correct: number;
   images: number;
   epochSeconds: number;
+  /** Part of them in which the steps waited for images. */
+  epochWaitSeconds: number;
   /** Seconds of computing since the run began. */
   totalSeconds: number;
   bestScore: number | null;
@@ -67,6 +71,7 @@ export const startPosition = (): Position => ({
   correct: 0,
   images: 0,
   epochSeconds: 0,
+  epochWaitSeconds: 0,
   totalSeconds: 0,
   bestScore: null,
 });
@@ -185,6 +190,7 @@ export async function runCourse(
     while (position.step < course.stepCount) {
       if (stop()) return interrupt();
       const started = seconds();
+      const waitedBefore = course.waitedSeconds;
       const { loss, correct, count } = await course.step(position.epoch, position.step);
       const taken = seconds() - started;
       position.step += 1;
@@ -192,6 +198,7 @@ export async function runCourse(
       position.correct += correct;
       position.images += count;
       position.epochSeconds += taken;
+      position.epochWaitSeconds += course.waitedSeconds - waitedBefore;
       position.totalSeconds += taken;
       images += count;
       const { loss: meanLoss, accuracy } = figuresOf(position);
@@ -227,6 +234,7 @@ export async function runCourse(
       images: figures.images,
       seconds: figures.seconds,
       imagesPerSecond: figures.images / figures.seconds,
+      dataWaitSeconds: position.epochWaitSeconds,
       residentBytes: memoryUsage().rss,
       ...outcome.record,
     };
@@ -250,6 +258,7 @@ export async function runCourse(
       correct: 0,
       images: 0,
       epochSeconds: 0,
+      epochWaitSeconds: 0,
     });
     save("last");
     if (better) save("best");

@@ -50,6 +50,10 @@ export class Training implements Course {
     return this.sources.training.batchCount;
   }
 
+  get waitedSeconds(): number {
+    return this.sources.training.waitedSeconds;
+  }
+
   /** The network to evaluate and to keep. */
   get result(): Network {
     return this.averaged ?? this.network;
