@@ -5,6 +5,7 @@ import { packageVersion } from "../base/package.js";
 import { registerArch } from "./arch.js";
 import { registerConfig } from "./config.js";
 import { registerData } from "./data.js";
+import { registerDemo } from "./demo.js";
 import { registerDoctor } from "./doctor.js";
 import { registerEval } from "./eval.js";
 import { registerExport } from "./export.js";
@@ -21,6 +22,7 @@ export function buildProgram(): Command {
     .version(packageVersion, "--version", "print the version")
     .option("--json", "print results and errors as JSON")
     .option("--verbose", "print the stack of errors");
+  registerDemo(program);
   registerSearch(program);
   registerTrain(program);
   registerEval(program);
@@ -32,8 +34,10 @@ export function buildProgram(): Command {
   registerConfig(program);
   registerDoctor(program);
   return addExamples(program, [
-    ["runs list", "show the runs in ./runs"],
-    ["config presets", "show the presets"],
+    ["demo", "the whole course on images that ship with the program"],
+    ["search --data my-pictures --image-size 32", "find cells for your own pictures (train/CLASS/*.jpg)"],
+    ["train --arch runs/my-search --data my-pictures --image-size 32", "train a network of them"],
+    ["doctor", "check that this machine is set up well"],
   ]);
 }
 

@@ -47,6 +47,7 @@ export async function carryOut(
   command: Command,
   run: (control: RunControl) => Promise<RunResult>,
   lastWords: (result: RunResult) => string,
+  howToGoOn = ({ path }: RunResult): string => `ista-nas ${command.name()} --resume ${path}`,
 ): Promise<void> {
   const json = wantsJson(command);
   const progress = new Progress({ quiet: json });
@@ -66,7 +67,7 @@ export async function carryOut(
     if (json) process.stdout.write(`${JSON.stringify({ path: result.path, ...result.summary }, null, 2)}\n`);
     else
       process.stdout.write(
-        `${result.status === "finished" ? lastWords(result) : interruptedWords(command, result)}\n`,
+        `${result.status === "finished" ? lastWords(result) : interruptedWords(result, howToGoOn(result))}\n`,
       );
     if (result.status === "interrupted") process.exitCode = interruptedStatus;
   } finally {
@@ -75,6 +76,6 @@ export async function carryOut(
   }
 }
 
-function interruptedWords(command: Command, { path, summary }: RunResult): string {
-  return `Interrupted after ${summary.epochs} whole epochs, saved in ${path}. Go on with: ista-nas ${command.name()} --resume ${path}`;
+function interruptedWords({ path, summary }: RunResult, howToGoOn: string): string {
+  return `Interrupted after ${summary.epochs} whole epochs, saved in ${path}. Go on with: ${howToGoOn}`;
 }

@@ -137,7 +137,7 @@ function summaryFacts(summary: RunSummary): [string, string][] {
 }
 
 /** @throws IstaError RUN_NOT_FOUND for folders that are no run or have no outcome yet. */
-function summaryOf(path: string): { path: string; name: string; summary: RunSummary } {
+export function summaryOf(path: string): { path: string; name: string; summary: RunSummary } {
   const run = RunDirectory.open(path, "read");
   const summary = run.summary();
   if (summary === null) {
@@ -178,7 +178,7 @@ const runColumns: Column<Comparison["runs"][number]>[] = [
   { title: "TIME", align: "right", cell: (run) => formatDuration(run.seconds) },
 ];
 
-function formatComparison({ runs, groups }: Comparison): string {
+export function formatComparison({ runs, groups }: Comparison): string {
   const table = formatTable(runs, runColumns);
   // Without repeated architectures the second table would say the first again.
   if (groups.every((group) => group.seeds.length < 2)) return table;
