@@ -1,0 +1,138 @@
+// ONNX files of random networks, run by onnxruntime beside the engine.
+import fc from "fast-check";
+import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
+import protobuf from "protobufjs/light.js";
+import { describe, expect, it } from "vitest";
+import { expectError } from "../../test/support/data.js";
+import { makeModel } from "../../test/support/models.js";
+import type { Primitive } from "../space/darts.js";
+import { primitives } from "../space/darts.js";
+import type { Genotype, GenotypePair } from "../space/genotype.js";
+import { namedGenotypes } from "../space/named-genotypes.js";
+import { checkOnnx, onnxTolerance, seededImages } from "./onnx-check.js";
+import { onnxOfNetwork } from "./onnx-network.js";
+
+/** Every operation in both cells, on an input and on a node, so that both strides occur. */
+function cellsOf(operation: Primitive): Genotype {
+  const other: Primitive = operation === "skip_connect" ? "max_pool_3x3" : "skip_connect";
+  const pairs: GenotypePair[] = [0, 1, 2, 3].flatMap((node): GenotypePair[] => [
+    [operation, node],
+    [other, node + 1],
+  ]);
+  const concat = [2, 3, 4, 5];
+  return { space: "darts", normal: pairs, normalConcat: concat, reduce: pairs, reduceConcat: concat };
+}
+
+describe("the ONNX file of a network computes its logits", () => {
+  it.each(
+    primitives.flatMap((operation) => [false, true].map((normalised) => [operation, normalised] as const)),
+  )("with %s everywhere, batch norm after pool and skip: %s", async (operation, normalised) => {
+    const model = makeModel({ genotype: cellsOf(operation), normalised });
+    const bytes = onnxOfNetwork(model, model.weights, { withNormalisation: false });
+    const check = await checkOnnx(bytes, model, seededImages(model, 3), { withNormalisation: false });
+    expect(check.images).toBe(3);
+    expect(check.largestDifference).toBeLessThan(1e-5);
+  });
+
+  it("for random cells, sizes, stems and inputs", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          seed: fc.nat(1e6),
+          normalised: fc.boolean(),
+          withNormalisation: fc.boolean(),
+          cells: fc.integer({ min: 3, max: 6 }),
+          channels: fc.constantFrom(2, 4, 6),
+          inputChannels: fc.constantFrom(1, 3),
+          imagenet: fc.boolean(),
+          auxiliary: fc.boolean(),
+          rows: fc.integer({ min: 2, max: 5 }),
+          columns: fc.integer({ min: 2, max: 5 }),
+        }),
+        async ({ seed, normalised, withNormalisation, imagenet, rows, columns, ...shape }) => {
+          const unit = imagenet ? 32 : 4;
+          const model = makeModel({
+            seed,
+            normalised,
+            shape: {
+              ...shape,
+              stem: imagenet ? "imagenet" : "cifar",
+              imageHeight: unit * rows,
+              imageWidth: unit * columns,
+            },
+          });
+          const bytes = onnxOfNetwork(model, model.weights, { withNormalisation });
+          const check = await checkOnnx(bytes, model, seededImages(model, 2), { withNormalisation });
+          expect(check.largestDifference).toBeLessThan(onnxTolerance);
+        },
+      ),
+      { numRuns: 12 },
+    );
+  });
+});
+
+describe("the check", () => {
+  const model = makeModel({ genotype: namedGenotypes.ISTA_onestage.genotype, normalised: true });
+
+  it("refuses a file of other weights", async () => {
+    const weights = new Map(model.weights);
+    const { shape, data } = weights.get("cells.2.preprocess1.op.1.weight")!;
+    const changed = (data as Float32Array).slice();
+    changed[0] += 0.05;
+    weights.set("cells.2.preprocess1.op.1.weight", { shape, data: changed });
+    const bytes = onnxOfNetwork(model, weights, { withNormalisation: false });
+    await expectError(
+      () => checkOnnx(bytes, model, seededImages(model, 2), { withNormalisation: false }),
+      "EXPORT_MISMATCH",
+      "nothing was written",
+    );
+  });
+
+  it("refuses numbers that are none", async () => {
+    const weights = new Map(model.weights);
+    const { shape, data } = weights.get("classifier.bias")!;
+    weights.set("classifier.bias", { shape, data: (data as Float32Array).map(() => Number.NaN) });
+    const bytes = onnxOfNetwork(model, weights, { withNormalisation: true });
+    await expectError(
+      () => checkOnnx(bytes, model, seededImages(model, 2), { withNormalisation: true }),
+      "EXPORT_MISMATCH",
+      "Infinity",
+    );
+  });
+});
+
+it("says what it takes, gives and knows", async () => {
+  const model = makeModel({ classes: ["böse", "gut"] });
+  const bytes = onnxOfNetwork(model, model.weights, { withNormalisation: true });
+  const session = await InferenceSession.create(bytes);
+  expect(session.inputMetadata).toMatchObject([
+    { name: "pixels", type: "uint8", shape: ["batch", 3, 16, 16] },
+  ]);
+  expect(session.outputMetadata).toMatchObject([{ name: "logits", type: "float32", shape: ["batch", 2] }]);
+  const pixels = new OnnxTensor("uint8", new Uint8Array(5 * 3 * 16 * 16), [5, 3, 16, 16]);
+  expect((await session.run({ pixels })).logits.dims).toEqual([5, 2]);
+  await session.release();
+
+  // Read back by field numbers alone, as another program would.
+  const reader = protobuf.Reader.create(bytes);
+  const metadata: string[] = [];
+  let operatorSet = 0;
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    if (tag >>> 3 === 14) metadata.push(Buffer.from(reader.bytes()).toString("utf8"));
+    else if (tag >>> 3 === 8) operatorSet = reader.bytes().at(-1)!;
+    else reader.skipType(tag & 7);
+  }
+  expect(operatorSet).toBe(17);
+  expect(metadata.join()).toContain('"classes":["böse","gut"]');
+});
+
+it("folds every batch norm behind a convolution away", () => {
+  const model = makeModel({ genotype: namedGenotypes.ISTA_twostage.genotype, shape: { cells: 6 } });
+  const text = Buffer.from(onnxOfNetwork(model, model.weights, { withNormalisation: false })).toString(
+    "latin1",
+  );
+  expect(text).not.toContain("BatchNormalization");
+  expect(text).not.toContain("running_mean");
+  expect(text).not.toContain("Mul");
+});
