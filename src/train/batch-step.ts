@@ -35,14 +35,21 @@ export function crossEntropy(logits: Tensor, labels: Tensor, labelSmoothing = 0)
   return operators.crossEntropy(logits, labels, null, meanReduction, ignoredLabel, labelSmoothing);
 }
 
-/** For each row of [N, classes], how many entries are larger than the one of its label: 0 means top-1. */
+/**
+ * For each row of [N, classes], how many entries are ahead of the one of its label: 0 means top-1. Of equal entries the first
+ * is ahead, so that a network that tells nothing apart is not right everywhere; NaN is ahead of everything.
+ */
 export function ranksOfLabels(logits: Float32Array, labels: Int32Array): Int32Array {
   const classes = logits.length / labels.length;
   return labels.map((label, row) => {
-    const own = logits[row * classes + label];
-    let larger = 0;
-    for (let i = row * classes; i < (row + 1) * classes; i++) if (!(logits[i] <= own)) larger += 1;
-    return larger;
+    const position = row * classes + label;
+    const own = logits[position];
+    let ahead = 0;
+    for (let i = row * classes; i < (row + 1) * classes; i++) {
+      const behind = logits[i] < own || (logits[i] === own && i >= position);
+      if (!behind) ahead += 1;
+    }
+    return ahead;
   });
 }
 
