@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { formatBytes, formatTable } from "../src/base/format.js";
+import { formatBytes, formatTable, median } from "../src/base/format.js";
 import { packageFolder } from "../src/base/package.js";
 
 const { values: flags } = parseArgs({
@@ -72,8 +72,6 @@ class Side {
     this.child.stdin!.end("quit\n");
   }
 }
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 const workload = (["network", "mode", "batch", "cells", "channels", "threads"] as const).flatMap((name) =>
   flags[name] === undefined ? [] : [`--${name}`, flags[name]],

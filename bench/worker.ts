@@ -2,9 +2,6 @@
 import { resourceUsage } from "node:process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { RandomStream } from "../src/base/random.js";
-import type { Batch } from "../src/data/index.js";
-import { type PrefetchedSource, prefetch } from "../src/data/index.js";
 import { setThreads } from "../src/engine/device.js";
 import { operators } from "../src/engine/operators.js";
 import { matrixProductRate } from "../src/engine/speed.js";
@@ -15,7 +12,7 @@ import { evaluationNetwork, type NetworkShape, normPlacements } from "../src/spa
 import { namedGenotypes } from "../src/space/named-genotypes.js";
 import { mapNodes } from "../src/sparse/codes.js";
 import { evaluateBatch } from "../src/train/evaluate.js";
-import type { Sources } from "../src/train/sources.js";
+import { noiseSources } from "../src/train/noise-sources.js";
 import { Training } from "../src/train/training.js";
 
 const { values: flags } = parseArgs({
@@ -33,53 +30,16 @@ const target = flags.network === "target";
 const mode = flags.mode ?? (target ? "train-step" : "search-step");
 const batchSize = Number(flags.batch);
 const size = Number(flags["image-size"]);
-const classes = Array.from({ length: 10 }, (_, i) => String(i));
 const genotype = namedGenotypes.ISTA_twostage.genotype;
 setThreads(Number(flags.threads));
 
-/** Four batches of noise, the same ones every epoch. */
-function noise(): PrefetchedSource {
-  const random = RandomStream.named(1, "bench");
-  const batches: Batch[] = Array.from({ length: 4 }, () => ({
-    images: Float32Array.from({ length: batchSize * 3 * size * size }, () => random.normal()),
-    labels: Int32Array.from({ length: batchSize }, () => random.integer(classes.length)),
-    count: batchSize,
-  }));
-  return prefetch(
-    {
-      batchCount: batches.length,
-      exampleCount: batches.length * batchSize,
-      channels: 3,
-      height: size,
-      width: size,
-      classes,
-      batch: async (_epoch, index) => batches[index],
-      close: async () => {},
-    },
-    0,
-  );
-}
-
-const source = noise();
-const sources: Sources = {
-  training: source,
-  codes: source,
-  validation: null,
-  test: null,
-  normalisation: { mean: [0, 0, 0], std: [1, 1, 1] },
-  resizeRatio: 1,
-  classes,
-  channels: 3,
-  height: size,
-  width: size,
-  warnings: [],
-  close: async () => {},
-};
+const sources = noiseSources({ batchSize, channels: 3, size, classes: 10 });
+const source = sources.training;
 const shape: NetworkShape = {
   cells: Number(flags.cells ?? (target ? 20 : 8)),
   channels: Number(flags.channels ?? (target ? 36 : 16)),
   inputChannels: 3,
-  classes: classes.length,
+  classes: 10,
   imageHeight: size,
   imageWidth: size,
   stem: "cifar",

@@ -37,6 +37,10 @@ export function formatCount(count: number): string {
   return `${unit === 0 ? value : value.toPrecision(3)}${units[unit]}`;
 }
 
+/** The middle one of some numbers (the upper one of two). */
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1];
+
 /** A share of 0..1 as `91.25 %`. */
 export const formatPercent = (share: number, digits = 2): string => `${(share * 100).toFixed(digits)} %`;
 

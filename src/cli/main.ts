@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { packageVersion } from "../base/package.js";
 import { registerArch } from "./arch.js";
+import { registerBench } from "./bench.js";
 import { registerConfig } from "./config.js";
 import { registerData } from "./data.js";
 import { registerDemo } from "./demo.js";
@@ -32,6 +33,7 @@ export function buildProgram(): Command {
   registerData(program);
   registerRuns(program);
   registerConfig(program);
+  registerBench(program);
   registerDoctor(program);
   return addExamples(program, [
     ["demo", "the whole course on images that ship with the program"],

@@ -1,0 +1,76 @@
+// The command `bench`: the speed of a search step on this machine.
+import type { Command } from "commander";
+import { formatBytes, formatTable } from "../base/format.js";
+import { resolveConfig } from "../run/config.js";
+// Types only: the module behind them loads the tensor library, and help must not.
+import type { OperatorTime, StepMeasurement } from "../search/measure.js";
+import { addExamples, printResult } from "./frame.js";
+import { wholeNumber } from "./model-options.js";
+
+interface BenchOptions {
+  profile: boolean;
+  steps: number;
+  batchSize: number;
+  cells: number;
+  channels: number;
+  imageSize: number;
+  threads: number;
+}
+
+function describe(found: StepMeasurement, options: BenchOptions): string {
+  const best = Math.min(...found.seconds);
+  const rate = found.gigaflop / best;
+  const lines = [
+    `search step, ${options.cells} cells, ${options.channels} channels, batch ${options.batchSize}: best ${best.toFixed(3)} s of ${found.seconds.length}, ${found.imagesPerSecond.toFixed(0)} images/s (median)`,
+    `${found.gigaflop.toFixed(1)} GFLOP a step: ${rate.toFixed(0)} GFLOP/s, ${((100 * rate) / found.matrixRate).toFixed(0)} % of the ${found.matrixRate.toFixed(0)} GFLOP/s of a matrix product; peak memory ${formatBytes(found.peakMemoryBytes)}`,
+  ];
+  if (found.operators !== undefined && found.forward !== undefined) {
+    const total = found.seconds.reduce((sum, value) => sum + value, 0);
+    lines.push("", operatorTable(found.operators, total), "", "one forward pass, part by part:");
+    lines.push(
+      ...found.forward.map(({ name, seconds }) => `  ${name.padEnd(12)} ${(1000 * seconds).toFixed(1)} ms`),
+    );
+  }
+  return lines.join("\n");
+}
+
+function operatorTable(rows: readonly OperatorTime[], total: number): string {
+  return formatTable(rows, [
+    { title: "OPERATOR", cell: (row) => row.name },
+    { title: "CALLS", align: "right", cell: (row) => String(row.calls) },
+    { title: "SECONDS", align: "right", cell: (row) => row.seconds.toFixed(3) },
+    { title: "SHARE", align: "right", cell: (row) => `${((100 * row.seconds) / total).toFixed(1)} %` },
+    { title: "GFLOP/s", align: "right", cell: (row) => (row.gigaflop / row.seconds).toFixed(1) },
+    { title: "GB/s", align: "right", cell: (row) => (row.gigabytes / row.seconds).toFixed(1) },
+  ]);
+}
+
+export function registerBench(program: Command): void {
+  const command = program
+    .command("bench")
+    .description("measure the speed of a search step here, on random images")
+    .option("--profile", "also say where the time goes: per operator kind and per cell", false)
+    .option("--steps <n>", "steps to measure", wholeNumber("--steps", 1), 5)
+    .option("--batch-size <n>", "images per step", wholeNumber("--batch-size", 2), 64)
+    .option("--cells <n>", "cells of the super-net", wholeNumber("--cells", 3), 8)
+    .option("--channels <n>", "channels of the first cell", wholeNumber("--channels", 2), 16)
+    .option(
+      "--image-size <n>",
+      "height and width of the images in pixels",
+      wholeNumber("--image-size", 4),
+      32,
+    )
+    .option("--threads <n>", "threads of the tensor engine; 0 = one per core", wholeNumber("--threads", 0), 0)
+    .action(async (_options: unknown, command: Command) => {
+      const options = command.opts<BenchOptions>();
+      const { batchSize, cells, channels, threads, steps, profile, imageSize } = options;
+      const { config } = resolveConfig("search", { flags: { batchSize, cells, channels, threads } });
+      const { measureSearchStep } = await import("../search/measure.js");
+      const found = await measureSearchStep(config, { size: imageSize, steps, profile });
+      printResult(command, found, () => describe(found, options));
+    });
+  addExamples(command, [
+    ["bench", "the paper's super-net with batches of 64"],
+    ["bench --profile --threads 1", "where the time goes on one core"],
+  ]);
+}
