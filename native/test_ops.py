@@ -107,7 +107,7 @@ def compare(test, fused, reference, tolerance=2e-4, by_norm=False):
         test.assertEqual(actual.shape, expected.shape, name)
         if by_norm:
             error = ((actual - expected).norm() / expected.norm()).item()
-            test.assertLess(error, 2e-3, f"{name}: relative error {error}")
+            test.assertLess(error, 1e-5, f"{name}: relative error {error}")
             continue
         scale = expected.abs().max().item() + 1e-3
         # Where a norm follows, gradients of what it cancels are all rounding: measured against the largest gradient.
@@ -162,7 +162,7 @@ class NodeTest(unittest.TestCase):
 
     def test_real_sizes(self):
         for channels, size in ((16, 32), (36, 32), (64, 8)):
-            case = Case([SEPARABLE_3, DILATED_5], channels=channels, size=(size, size), batch=4)
+            case = Case([SEPARABLE_3, DILATED_5], channels=channels, size=(size, size), batch=4, seed=1)
             compare(self, case.run(torch.float32), case.run(torch.float64), by_norm=True)
 
     def test_only_what_is_wanted(self):

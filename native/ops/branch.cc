@@ -296,7 +296,7 @@ void backward(const Branch& branch, const Tensor& input, TensorList convolutions
   const StageWeights second = stage_weights(branch, convolutions[2], convolutions[3], 1, channels);
   const bool wants_first = wanted.wants_input || wants[0] || wants[1];
   const bool wants_middle = wants_first || wanted.wants_middle_norm;
-  const Tensor middle_gradient = wants_middle ? at::empty_like(middle) : Tensor();
+  const Tensor middle_gradient = wants_middle ? empty_images(images, channels, middle.size(2), middle.size(3)) : Tensor();
   GradientSums sums(images, channels);
   const bool wants_sums = wants_middle && branch.middle_norm.exists;
   const StageGradients result =

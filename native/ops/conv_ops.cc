@@ -168,7 +168,7 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
     if (statistics) state = finish_norm(norm, settings, &moments, images, pixels, channels);
     output = raw;
     if (norm.exists() && !at_once) {
-      if (keep_raw) output = at::empty_like(raw);
+      if (keep_raw) output = empty_images(images, channels, shape.out_height, shape.out_width);
       const ProfileScope profile("dense normalise", 2.0 * raw.numel(), 8.0 * raw.numel());
       for_chunks(images, [&](int, int first, int last, Arena&) {
         add_normalised(image(raw, first), channels, Affine::of(state), 1.0f, (last - first) * pixels, channels, false,

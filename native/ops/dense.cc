@@ -65,7 +65,7 @@ void Dense::forward(const std::vector<const float*>& images, float* out, ImageSu
     const int pixels = std::min(strip_, total - first);
     float* strip = out + static_cast<ptrdiff_t>(first) * out_channels;
     gather(images, first, pixels);
-    multiply(columns_, pixels, pitch_, weights_.forward, strip, {total, out_channels, 0}, out_channels);
+    multiply(columns_, pixels, pitch_, weights_.forward, strip, {total, out_channels, total * out_channels}, out_channels);
     if (sums != nullptr) {
       if (first == 0) sums->start(strip);
       sums->add(strip, pixels);
@@ -119,7 +119,7 @@ void Dense::backward(const std::vector<const float*>& images, const RawGradient&
                          task.weight_sums);
     }
     if (!any_input) continue;
-    multiply(raw_gradient_, pixels, out_pitch_, weights_.back, columns_, {total, pitch_, 0}, rounded_up(weights_.depth()));
+    multiply(raw_gradient_, pixels, out_pitch_, weights_.back, columns_, {total, pitch_, total * pitch_}, rounded_up(weights_.depth()));
     scatter(images, first, pixels, task.input_gradients);
   }
 }

@@ -18,9 +18,9 @@ __attribute__((always_inline)) inline void filter_pixels(const float* const* row
     const float* input = rows[i] + offset;
     const float* row_weights = weights + i * K * pitch;
     Vector weight[K];
-    unroll<K>([&](auto j) { weight[j] = load(row_weights + j * pitch); });
+    unroll<K>([&](auto j) { weight[j] = in_register(load(row_weights + j * pitch)); });
     unroll<(T - 1) * S + (K - 1) * D + 1>([&](auto q) {
-      const Vector value = load(input + q * pitch);
+      const Vector value = in_register(load(input + q * pitch));
       unroll<K>([&](auto j) {
         constexpr int distance = decltype(q)::value - decltype(j)::value * D;
         if constexpr (distance >= 0 && distance % S == 0 && distance / S < T) sum[distance / S] += value * weight[j];
@@ -82,11 +82,11 @@ void weight_gradient_rows(Filter filter, const Plane& input, const Plane& gradie
     const auto run = [&](int x, auto count) {
       constexpr int T = decltype(count)::value;
       Vector difference[T];
-      unroll<T>([&](auto t) { difference[t] = load(differences + (x + t) * pitch); });
+      unroll<T>([&](auto t) { difference[t] = in_register(load(differences + (x + t) * pitch)); });
       unroll<R>([&](auto r) {
         const float* value_row = values[r] + static_cast<ptrdiff_t>(x) * pitch;
         unroll<T - 1 + (K - 1) * D + 1>([&](auto q) {
-          const Vector value = load(value_row + q * pitch);
+          const Vector value = in_register(load(value_row + q * pitch));
           unroll<K>([&](auto j) {
             constexpr int t = decltype(q)::value - decltype(j)::value * D;
             if constexpr (t >= 0 && t < T) sum[r][j] += value * difference[t];

@@ -3,10 +3,14 @@
 
 #include <ATen/core/List_inl.h>
 
+#include "memory.h"
+
 namespace ista {
 namespace fused {
 
 namespace {
+
+constexpr size_t kLargeTensor = size_t(1) << 19;
 
 bool accepts_one(const Tensor& tensor) {
   return !tensor.defined() ||
@@ -36,7 +40,10 @@ bool accepts(const OptionalTensors& tensors) {
 }
 
 Tensor empty_images(int64_t images, int64_t channels, int64_t height, int64_t width) {
-  return at::empty({images, channels, height, width}, at::TensorOptions().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
+  const Tensor tensor =
+      at::empty({images, channels, height, width}, at::TensorOptions().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
+  if (tensor.nbytes() >= kLargeTensor) prefer_large_pages(tensor.data_ptr(), tensor.nbytes());
+  return tensor;
 }
 
 void check_norm(const Norm& norm, NormSettings settings, int64_t channels, int64_t values) {

@@ -41,19 +41,16 @@ void fill_relu(const Plane& plane, const float* image, int channels, Affine befo
   }
 }
 
-void store_masked(const float* gradient, const float* active, int pitch, int pixels, int channels, bool accumulate,
-                  float* out) {
+void store_relu_gradient(const float* gradient, int pitch, const float* image, Affine before, int pixels, int channels,
+                         bool accumulate, float* out) {
   for_channel_vectors(channels, [&](int channel, auto read, auto write) {
-    const float *g = gradient + channel, *z = active + channel;
+    const Vector scale = before.scale ? load(before.scale + channel) : splat(1.0f);
+    const Vector shift = before.shift ? load(before.shift + channel) : Vector{};
+    const float *g = gradient + channel, *from = image + channel;
     float* to = out + channel;
-    if (accumulate) {
-      for (int p = 0; p < pixels; ++p, g += pitch, z += pitch, to += channels) {
-        write(to, read(to) + (load(z) > Vector{} ? load(g) : Vector{}));
-      }
-    } else {
-      for (int p = 0; p < pixels; ++p, g += pitch, z += pitch, to += channels) {
-        write(to, load(z) > Vector{} ? load(g) : Vector{});
-      }
+    for (int p = 0; p < pixels; ++p, g += pitch, from += channels, to += channels) {
+      const Vector value = read(from) * scale + shift > Vector{} ? load(g) : Vector{};
+      write(to, accumulate ? read(to) + value : value);
     }
   });
 }

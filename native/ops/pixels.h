@@ -18,9 +18,9 @@ struct Affine {
 // plane = relu(scale * image + shift); the padding must already be zero.
 void fill_relu(const Plane& plane, const float* image, int channels, Affine before);
 
-// out (+)= gradient where active > 0, else 0, for `pixels` pixels.
-void store_masked(const float* gradient, const float* active, int pitch, int pixels, int channels, bool accumulate,
-                  float* out);
+// The gradient of the above: out (+)= gradient where scale * image + shift > 0, else 0, for `pixels` pixels.
+void store_relu_gradient(const float* gradient, int pitch, const float* image, Affine before, int pixels, int channels,
+                         bool accumulate, float* out);
 
 // out (+)= values, for `pixels` pixels of which those of `values` are `pitch` floats apart.
 void store_pixels(const float* values, int pitch, int pixels, int channels, bool accumulate, float* out);

@@ -1,45 +1,48 @@
 // Register-blocked matrix products over pixels.
 #include "pointwise.h"
 
+#include <algorithm>
+
 namespace ista {
 namespace {
 
-// Column vectors of the next block: 12 accumulators want 3 x 4 pixels or 2 x 6 pixels; 4 vectors are better as 2 + 2 than as 3 + 1.
-int block_vectors(int vectors_left) {
-  if (vectors_left == 4) return 2;
-  return vectors_left < 3 ? vectors_left : 3;
-}
+// Column vectors of the next block: 6 pixels x 2 vectors fill the registers best; an odd one out goes with the last two.
+int block_vectors(int vectors_left) { return vectors_left <= 3 ? vectors_left : 2; }
 
 // P pixels x V column vectors.
 template <int P, int V>
-__attribute__((noinline)) void product_block(const float* a, int a_pitch, const float* b, int depth,
-                                             float* const* out, int columns_left) {
+__attribute__((noinline)) void product_block(const float* a, ptrdiff_t a_pitch, const float* b, ptrdiff_t depth, float* out,
+                                             ptrdiff_t out_pitch, int columns_left) {
   Vector sum[P][V] = {};
-  for (int k = 0; k < depth; ++k, b += V * kLanes) {
+  for (ptrdiff_t k = 0; k < depth; ++k, b += V * kLanes) {
     Vector column[V];
-    unroll<V>([&](auto v) { column[v] = load(b + v * kLanes); });
+    unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
     unroll<P>([&](auto p) {
       const Vector value = splat(a[p * a_pitch + k]);
       unroll<V>([&](auto v) { sum[p][v] += value * column[v]; });
     });
   }
-  unroll<P>([&](auto p) {
-    unroll<V>([&](auto v) { store_channels(out[p] + v * kLanes, sum[p][v], columns_left - v * kLanes); });
-  });
+  if (columns_left >= V * kLanes) {
+    unroll<P>([&](auto p) { unroll<V>([&](auto v) { store(out + p * out_pitch + v * kLanes, sum[p][v]); }); });
+  } else {
+    unroll<P>([&](auto p) {
+      unroll<V>([&](auto v) { store_channels(out + p * out_pitch + v * kLanes, sum[p][v], columns_left - v * kLanes); });
+    });
+  }
 }
 
 template <int V>
-void product_of_pixels(int pixels, const float* a, int a_pitch, const float* b, int depth, float* const* out,
+void product_of_pixels(int pixels, const float* a, int a_pitch, const float* b, int depth, float* out, int out_pitch,
                        int columns_left) {
   switch (pixels) {
-    case 1: return product_block<1, V>(a, a_pitch, b, depth, out, columns_left);
-    case 2: return product_block<2, V>(a, a_pitch, b, depth, out, columns_left);
-    case 3: return product_block<3, V>(a, a_pitch, b, depth, out, columns_left);
-    case 4: return product_block<4, V>(a, a_pitch, b, depth, out, columns_left);
-    case 5: if constexpr (V < 3) return product_block<5, V>(a, a_pitch, b, depth, out, columns_left); break;
-    case 6: if constexpr (V < 3) return product_block<6, V>(a, a_pitch, b, depth, out, columns_left); break;
-    case 7: if constexpr (V < 2) return product_block<7, V>(a, a_pitch, b, depth, out, columns_left); break;
-    case 8: if constexpr (V < 2) return product_block<8, V>(a, a_pitch, b, depth, out, columns_left); break;
+    case 1: return product_block<1, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
+    case 2: return product_block<2, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
+    case 3: return product_block<3, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
+    case 4: return product_block<4, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
+    case 5: if constexpr (V < 3) return product_block<5, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
+    case 6: if constexpr (V < 3) return product_block<6, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
+    case 7: if constexpr (V < 2) return product_block<7, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
+    case 8: if constexpr (V < 2) return product_block<8, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
   }
 }
 
@@ -47,22 +50,18 @@ template <int V>
 void product_column_block(const float* a, int pixels, int a_pitch, const float* b, int depth, float* out, PixelMap map,
                           int columns_left) {
   constexpr int kPixels = V == 1 ? 8 : V == 2 ? 6 : 4;
-  int x = 0;
-  float* row = out;
-  for (int done = 0; done < pixels;) {
-    const int left = pixels - done;
-    // A last block of one or two pixels would wait for its own few accumulators: share out the last two blocks.
-    const int count = left > kPixels && left < 2 * kPixels ? (left + 1) / 2 : left < kPixels ? left : kPixels;
-    float* targets[8];
-    for (int p = 0; p < count; ++p) {
-      targets[p] = row + x * map.pixel;
-      if (++x == map.width) {
-        x = 0;
-        row += map.row;
-      }
+  // Pixels that follow each other at equal distances are one row.
+  const int width = map.row == map.width * map.pixel ? pixels : map.width;
+  for (int first = 0; first < pixels; first += width, out += map.row) {
+    const int end = std::min(width, pixels - first);
+    for (int x = 0; x < end;) {
+      const int left = end - x;
+      // A last block of one or two pixels would wait for its own few accumulators: share out the last two blocks.
+      const int count = left > kPixels && left < 2 * kPixels ? (left + 1) / 2 : std::min(left, kPixels);
+      product_of_pixels<V>(count, a + static_cast<ptrdiff_t>(first + x) * a_pitch, a_pitch, b, depth, out + x * map.pixel,
+                           map.pixel, columns_left);
+      x += count;
     }
-    product_of_pixels<V>(count, a + static_cast<ptrdiff_t>(done) * a_pitch, a_pitch, b, depth, targets, columns_left);
-    done += count;
   }
 }
 
@@ -73,7 +72,7 @@ __attribute__((noinline)) void outer_block(const float* a, int a_pitch, const fl
   Vector sum[R][V] = {};
   for (int p = 0; p < pixels; ++p, a += a_pitch, b += b_pitch) {
     Vector column[V];
-    unroll<V>([&](auto v) { column[v] = load(b + v * kLanes); });
+    unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
     unroll<R>([&](auto r) {
       const Vector value = splat(a[r]);
       unroll<V>([&](auto v) { sum[r][v] += value * column[v]; });

@@ -86,7 +86,8 @@ void Stage::backward(const float* image, Affine before, const RawGradient& coeff
                      const StageGradientOfImage& task) {
   const Filter filter = weights_.filter;
   const int out_channels = weights_.out_channels;
-  fill_relu(active_, image, weights_.channels, before);
+  const bool wants_weights = task.depthwise_sums != nullptr || task.pointwise_sums != nullptr;
+  if (wants_weights) fill_relu(active_, image, weights_.channels, before);
   for (int first = 0; first < out_height_; first += strip_rows_) {
     const int rows = std::min(strip_rows_, out_height_ - first), pixels = rows * out_width_;
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * out_width_ * out_channels;
@@ -109,8 +110,9 @@ void Stage::backward(const float* image, Affine before, const RawGradient& coeff
   if (task.input_gradient == nullptr) return;
   for (int y = 0; y < height_; ++y) {
     depthwise_gradient_row(filter, spread_, weights_.turned.data(), y, row_);
-    store_masked(row_, active_.row(y), pitch_, width_, weights_.channels, task.accumulate,
-                 task.input_gradient + static_cast<ptrdiff_t>(y) * width_ * weights_.channels);
+    const ptrdiff_t offset = static_cast<ptrdiff_t>(y) * width_ * weights_.channels;
+    store_relu_gradient(row_, pitch_, image + offset, before, width_, weights_.channels, task.accumulate,
+                        task.input_gradient + offset);
   }
 }
 
