@@ -148,7 +148,7 @@ const warmUps = 3;
 const fewestRepeats = 10;
 
 /** Median seconds of a forward pass of one image, repeated for about `seconds`. */
-export function measureLatency(network: Network, seconds = 1): number {
+export function measureLatency(network: Network, seconds = 0.5): number {
   const { channels, height, width } = network.inputSize;
   const random = RandomStream.named(0, "latency");
   const pixels = Float32Array.from({ length: channels * height * width }, () => random.normal());
