@@ -57,7 +57,8 @@ export const operators = {
   interpolate: operator<[Tensor, Tensor, number], Tensor>("aten::lerp_", "Scalar"),
   zerosLike: operator<[Tensor], Tensor>("aten::zeros_like"),
   fill: operator<[Tensor, number], Tensor>("aten::fill_", "Scalar"),
-  allFinite: (tensor: Tensor): boolean => Number.isFinite(operators.sum(tensor).item()),
+  /** Times 0, so that a sum of large numbers is not taken for an infinite one. To be called in a scope. */
+  allFinite: (tensor: Tensor): boolean => operators.sum(operators.scale(tensor, 0)).item() === 0,
   averagePool: operator<[Tensor, number[], number[], number[], boolean, boolean], Tensor>("aten::avg_pool2d"),
   globalAveragePool: operator<[Tensor, number[], boolean], Tensor>("aten::mean", "dim"),
   convolution: operator<[Tensor, Tensor, null, number[], number[], number[], number], Tensor>("aten::conv2d"),

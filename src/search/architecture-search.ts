@@ -48,6 +48,7 @@ import { codesFromJson, codesToJson } from "../sparse/codes-json.js";
 import { decideUpdate, type UpdateDecision, type UpdateRules } from "../sparse/freezing.js";
 import type { RecoveryOptions } from "../sparse/recovery.js";
 import type { BatchFigures } from "../train/batch-step.js";
+import { requireFinite, type StepPlace } from "../train/descent.js";
 import { evaluate } from "../train/evaluate.js";
 import type { Course, EpochFigures, EpochOutcome } from "../train/loop.js";
 import type { Sources } from "../train/sources.js";
@@ -57,6 +58,9 @@ import { changeLines, nodeRecords } from "./report.js";
 export const candidateCounts = Array.from({ length: intermediateNodeCount }, (_, node) =>
   candidateCount(node),
 );
+
+/** "normal node 2": intermediate nodes are counted after the two inputs, as in genotypes. */
+export const nodeName = ({ group, node }: NodeId): string => `${group} node ${node + 2}`;
 
 type Connections = NetworkDescription["connections"];
 
@@ -167,11 +171,16 @@ export abstract class ArchitectureSearch implements Course {
       .map(({ group, node, value }) => ({ id: { group, node }, tensor: value }));
   }
 
-  /** Adam step on b from dL/dw_S of the active nodes, in the order of `activeWeights`. */
-  protected descendCodes(slopes: readonly (Tensor | null)[]): void {
-    const given = new Map(
-      this.activeIds().map(({ group, node }, i) => [`${group}/${node}`, slopes[i]?.toFloat32Array()]),
-    );
+  /**
+   * Adam step on b from dL/dw_S of the active nodes, in the order of `activeWeights`.
+   * @throws IstaError RUN_DIVERGED when a gradient is not finite; the codes are as before then
+   */
+  protected descendCodes(slopes: readonly (Tensor | null)[], place: StepPlace): void {
+    const given = new Map<string, Float32Array | undefined>();
+    for (const [i, id] of this.activeIds().entries()) {
+      requireFinite(slopes[i], `the weights of ${nodeName(id)}`, place);
+      given.set(`${id.group}/${id.node}`, slopes[i]?.toFloat32Array());
+    }
     const gradients = mapNodes(this.held, ({ recovery }, { group, node }) =>
       Float64Array.from(given.get(`${group}/${node}`) ?? new Float32Array(recovery.support.length)),
     );

@@ -12,7 +12,8 @@ import { allFrozen } from "../sparse/freezing.js";
 import { evaluateBatch } from "../train/evaluate.js";
 import type { EpochOutcome } from "../train/loop.js";
 import { cosine } from "../train/schedules.js";
-import { nodeName, type OneStageSearch } from "./one-stage.js";
+import { nodeName } from "./architecture-search.js";
+import type { OneStageSearch } from "./one-stage.js";
 
 const open: { dispose(): void }[] = [];
 async function start(flags: Partial<SearchInput> = {}): Promise<OneStageSearch> {

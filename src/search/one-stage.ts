@@ -19,9 +19,7 @@ import { batchGradients, descend } from "../train/descent.js";
 import type { EpochFigures, EpochOutcome } from "../train/loop.js";
 import { cosine, dropPathProbability } from "../train/schedules.js";
 import type { Sources } from "../train/sources.js";
-import { ArchitectureSearch } from "./architecture-search.js";
-
-export const nodeName = ({ group, node }: NodeId): string => `${group} node ${node + 2}`;
+import { ArchitectureSearch, nodeName } from "./architecture-search.js";
 
 export class OneStageSearch extends ArchitectureSearch {
   protected readonly updateRules: UpdateRules;
@@ -71,7 +69,7 @@ export class OneStageSearch extends ArchitectureSearch {
       const { figures, gradients } = batchGradients(network, batch, forward, config, inputs, place);
       const weightCount = inputs.length - active.length;
       descend(network, sgd, gradients.slice(0, weightCount), { ...config, learningRate }, place);
-      this.descendCodes(gradients.slice(weightCount));
+      this.descendCodes(gradients.slice(weightCount), place);
       return figures;
     });
     this.peakBytes[this.phase] = Math.max(this.peakBytes[this.phase], memoryUsage().rss);

@@ -49,7 +49,7 @@ export class TwoStageSearch extends ArchitectureSearch {
         inputs,
         place,
       );
-      this.descendCodes(gradients);
+      this.descendCodes(gradients, place);
     });
     return scope(() => {
       const nodeWeights = this.nodeWeights();

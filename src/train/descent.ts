@@ -65,6 +65,12 @@ export function batchGradients(
   return { figures, gradients: gradients(loss, inputs) };
 }
 
+/** @throws IstaError RUN_DIVERGED when a gradient is not finite; `what` says what it is the gradient of */
+export function requireFinite(slope: Tensor | null, what: string, place: StepPlace): void {
+  if (slope !== null && !operators.allFinite(slope))
+    throw diverged("the gradient is not finite any more", `the gradient of ${what}`, place);
+}
+
 /**
  * One step of SGD on the network's parameters. To be called in a scope.
  * @throws IstaError RUN_DIVERGED when the gradient is not finite; the parameters are as before then
