@@ -1,5 +1,7 @@
 // Searches and trainings small enough for tests, on given batches or on real images of the bundled set.
+import { createHash } from "node:crypto";
 import type { Batch, BatchSource } from "../../src/data/index.js";
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../../src/run/checkpoint.js";
 import { checkConfig } from "../../src/run/config.js";
 import type { SearchConfig, SearchInput, TrainConfig, TrainInput } from "../../src/run/schema.js";
 import { OneStageSearch } from "../../src/search/one-stage.js";
@@ -128,4 +130,29 @@ export async function advance(course: Course, place: Place, steps: number): Prom
     place.step = 0;
   }
   return outcomes;
+}
+
+/** A course that can take a saved state back. */
+export interface Restorable extends Course {
+  restore(checkpoint: Checkpoint, state: Readonly<Record<string, unknown>>): void;
+}
+
+/** Saves a course to a folder and puts what is read from there into another one. */
+export function carryOver(from: Course, to: Restorable, folder: string): void {
+  writeCheckpoint(folder, from.save(), 0);
+  const checkpoint = readCheckpoint(folder);
+  to.restore(checkpoint, checkpoint.state as Record<string, unknown>);
+}
+
+/** Everything of a course that a checkpoint holds, tensors as checksums; what was measured of memory is left out. */
+export function savedState(course: Course): unknown {
+  const { tensors, state } = course.save();
+  const { peakBytes: _, ...rest } = state as Record<string, unknown>;
+  const sums = Object.entries(tensors).flatMap(([group, tensors]) =>
+    [...tensors].map(([name, { shape, data }]) => {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      return [`${group} ${name} [${shape}]`, createHash("sha256").update(bytes).digest("hex")];
+    }),
+  );
+  return { tensors: Object.fromEntries(sums), state: JSON.parse(JSON.stringify(rest)) };
 }
