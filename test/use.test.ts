@@ -240,13 +240,13 @@ describe.skipIf(!available(pictureFolder))("with an image folder", () => {
       "--auxiliary-weight",
       "0.4",
     ];
-    succeed(call("train", "--arch", "ISTA_ImageNet", ...words, ...recipe, ...size, "--name", "pictures"));
-    const found = json("eval", "pictures");
-    const summary = JSON.parse(readFileSync(at("runs/pictures/summary.json"), "utf8"));
+    succeed(call("train", "--arch", "ISTA_ImageNet", ...words, ...recipe, ...size, "--name", "crops"));
+    const found = json("eval", "crops");
+    const summary = JSON.parse(readFileSync(at("runs/crops/summary.json"), "utf8"));
     expect(found.count).toBe(40);
     expect(found.top1).toBeCloseTo(summary.testAccuracy, 10);
     expect(found.loss).toBeCloseTo(summary.testLoss, 4);
-    for (const line of readFileSync(at("runs/pictures/metrics.jsonl"), "utf8").trim().split("\n")) {
+    for (const line of readFileSync(at("runs/crops/metrics.jsonl"), "utf8").trim().split("\n")) {
       const { dataWaitSeconds, seconds } = JSON.parse(line);
       expect(dataWaitSeconds).toBeGreaterThanOrEqual(0);
       expect(dataWaitSeconds).toBeLessThan(seconds);
