@@ -47,7 +47,7 @@ export async function carryOut(
   command: Command,
   run: (control: RunControl) => Promise<RunResult>,
   lastWords: (result: RunResult) => string,
-  howToGoOn = ({ path }: RunResult): string => `ista-nas ${command.name()} --resume ${path}`,
+  howToGoOn = ({ path, summary }: RunResult): string => `ista-nas ${summary.kind} --resume ${path}`,
 ): Promise<void> {
   const json = wantsJson(command);
   const progress = new Progress({ quiet: json });

@@ -1,9 +1,10 @@
 // The command `search`.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
 import { resolveConfig, type SearchConfig } from "../run/config.js";
-import type { RunResult } from "../train/execute.js";
+import type { RunRequest, RunResult } from "../train/execute.js";
 import { addExamples } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
 import { trainedWords } from "./train.js";
@@ -22,8 +23,13 @@ function searchedWords({ path, summary }: RunResult, oneStage: boolean): string 
   );
 }
 
-/** The training that follows a search with --then-train: same data, seed and machine. */
-function followingTraining(config: SearchConfig, run: RunResult) {
+/**
+ * The training that follows a search with --then-train: same data, seed and machine. Where it was begun before the search was
+ * resumed, it goes on.
+ */
+function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"train"> {
+  const out = `${run.path}-train`;
+  if (existsSync(join(out, "meta.json"))) return { resume: out, flags: {} };
   const { data, seed, threads, device, limitTrain, limitTest, imageSize, normalisation, skipBroken } = config;
   const flags = {
     arch: run.path,
@@ -39,7 +45,7 @@ function followingTraining(config: SearchConfig, run: RunResult) {
   };
   return {
     config: resolveConfig("train", { preset: config.trainPreset, flags }).config,
-    out: `${run.path}-train`,
+    out,
   };
 }
 

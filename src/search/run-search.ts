@@ -3,7 +3,8 @@
 import { Network } from "../nn/network.js";
 import type { SearchConfig } from "../run/config.js";
 import type { RunDirectory } from "../run/directory.js";
-import { evaluationNetwork, normPlacements } from "../space/layout.js";
+import { connectionsPerNode, intermediateNodeCount } from "../space/darts.js";
+import { evaluationNetwork, type NetworkDescription, normPlacements, superNetwork } from "../space/layout.js";
 import { evaluate } from "../train/evaluate.js";
 import {
   executeRun,
@@ -22,6 +23,22 @@ type Search = TwoStageSearch | OneStageSearch;
 
 class SearchWork implements RunWork<"search", Search> {
   readonly kind = "search";
+
+  plan(config: SearchConfig, sources: Sources): NetworkDescription {
+    const norms =
+      config.mode === "one-stage" ? normPlacements.oneStageSuperNet : normPlacements.twoStageSuperNet;
+    // Which connections the codes will choose is not known: no others keep more than these.
+    const connections = Array.from({ length: intermediateNodeCount }, () =>
+      Array.from({ length: connectionsPerNode }, (_, predecessor) => ({
+        operation: "sep_conv_5x5" as const,
+        predecessor,
+      })),
+    );
+    return superNetwork(networkShape(config, sources), norms, {
+      normal: connections,
+      reduction: connections,
+    });
+  }
 
   create(config: SearchConfig, sources: Sources): Search {
     const shape = networkShape(config, sources);

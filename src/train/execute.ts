@@ -6,8 +6,13 @@ import type { Checkpoint } from "../run/checkpoint.js";
 import { type ConfigOf, configForResume, type RunKind } from "../run/config.js";
 import { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
+import type { NetworkDescription } from "../space/layout.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
+import { checkMemory } from "./memory.js";
 import { openSources, type Sources } from "./sources.js";
+
+const plainObject = (value: unknown): Readonly<Record<string, unknown>> =>
+  value !== null && typeof value === "object" ? (value as Record<string, unknown>) : {};
 
 /** A new run with its configuration and place, or one that goes on with the flags that may change. */
 export type RunRequest<Kind extends RunKind> =
@@ -38,9 +43,12 @@ type SummaryPart = Partial<RunSummary> & Pick<RunSummary, "arch">;
 export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
   readonly kind: Kind;
   /**
+   * The largest network that the run trains. Called first.
    * @param resumed the directory of a run that goes on
-   * @throws IstaError for what cannot work, before anything is written
+   * @throws IstaError for what cannot work, before anything large is made
    */
+  plan(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): NetworkDescription;
+  /** @throws IstaError for what cannot work, before anything is written */
   create(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): Work;
   /** Writes what a new run's directory should have from the start. */
   begin(work: Work, run: RunDirectory, config: ConfigOf[Kind]): void;
@@ -72,12 +80,22 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     setThreads(config.threads);
     sources = await openSources(config);
     for (const warning of sources.warnings) observer.warn(warning);
+    const description = work.plan(config, sources, opened);
+    if (config.device === "cpu") {
+      const warning = checkMemory(description, {
+        batchSize: config.batchSize,
+        prefetch: config.prefetch,
+        sources: sources.codes === null ? 1 : 2,
+        averaging: "weightAveraging" in config && config.weightAveraging > 0,
+      });
+      if (warning !== null) observer.warn(warning);
+    }
     course = work.create(config, sources, opened);
 
     let position = startPosition();
     if ("resume" in request) {
-      for (const change of changes) observer.line(change);
       position = resume(opened!, course, observer);
+      for (const change of changes) observer.line(change);
       opened!.noteResumed(config, changes);
     } else {
       const { out, root, name } = request;
@@ -142,9 +160,21 @@ function resume(run: RunDirectory, course: ResumableCourse, observer: Observer) 
   }
   const checkpoint = run.resume();
   if (checkpoint.warning !== null) observer.warn(checkpoint.warning);
-  const state = checkpoint.state as { position?: unknown; course?: Record<string, unknown> } | null;
-  const position = readPosition(state?.position);
-  course.restore(checkpoint, state?.course ?? {});
+  const state = plainObject(checkpoint.state);
+  const position = readPosition(state.position);
+  course.restore(checkpoint, plainObject(state.course));
+  if (position.epoch > course.epochCount || (position.epoch === course.epochCount && position.step > 0)) {
+    throw new IstaError(
+      "CONFIG_RESUME",
+      `--resume: expected at least as many epochs as there are (${position.epoch}, ${position.step} steps), came ${course.epochCount}`,
+    );
+  }
+  if (position.step > course.stepCount) {
+    throw new IstaError(
+      "CHECKPOINT_DAMAGED",
+      `checkpoint: expected a step of ${course.stepCount} in position, came ${position.step}; are the images still the same?`,
+    );
+  }
   observer.line(`goes on after epoch ${position.epoch}, step ${position.step}`);
   return position;
 }

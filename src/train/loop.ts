@@ -144,16 +144,29 @@ function epochLine(
   return [...parts, `lr ${learningRate.toPrecision(3)}`, formatDuration(seconds)].join("  ");
 }
 
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+const isPossible: Readonly<Record<keyof Position, (value: number) => boolean>> = {
+  epoch: isCount,
+  step: isCount,
+  lossSum: Number.isFinite,
+  correct: isCount,
+  images: isCount,
+  epochSeconds: Number.isFinite,
+  epochWaitSeconds: Number.isFinite,
+  totalSeconds: Number.isFinite,
+  bestScore: Number.isFinite,
+};
+
 /** A saved position read back. @throws IstaError CHECKPOINT_DAMAGED */
 export function readPosition(value: unknown): Position {
   const fields = (value ?? {}) as Record<string, unknown>;
   const position = startPosition();
   for (const key of Object.keys(position) as (keyof Position)[]) {
     const field = fields[key];
-    if (typeof field !== "number" && !(key === "bestScore" && field === null)) {
+    if (!(typeof field === "number" && isPossible[key](field)) && !(key === "bestScore" && field === null)) {
       throw new IstaError(
         "CHECKPOINT_DAMAGED",
-        `checkpoint: expected a number at position.${key}, got ${typeof field}`,
+        `checkpoint: expected a number that can be at position.${key}, came ${JSON.stringify(field)?.slice(0, 40)}`,
       );
     }
     position[key] = field as number;
@@ -171,16 +184,19 @@ export async function runCourse(
   position: Position,
   { run, observer, stop, saveEvery, keepCheckpoints }: LoopOptions,
 ): Promise<"finished" | "interrupted"> {
-  const save = (name: string): void => {
-    const contents = course.save();
-    const warning = run.trySaveCheckpoint(name, {
-      ...contents,
-      state: { position: { ...position }, course: contents.state },
-    });
+  const contents = (): CheckpointContents => {
+    const { tensors, state } = course.save();
+    return { tensors, state: { position: { ...position }, course: state } };
+  };
+  /** Whether it could be saved; where not, the run goes on and tries again next time. */
+  const save = (name: string): boolean => {
+    const warning = run.trySaveCheckpoint(name, contents());
     if (warning !== null) observer.warn(warning);
+    return warning === null;
   };
   const interrupt = (): "interrupted" => {
-    save("last");
+    // There is no next time: a failure is an error.
+    run.saveCheckpoint("last", contents());
     return "interrupted";
   };
   let saved = seconds();
@@ -247,8 +263,8 @@ export async function runCourse(
     if (outcome.genotype !== undefined) {
       warn(run.attempt(() => run.writeGenotype(outcome.genotype, position.epoch)));
     }
-    const better =
-      outcome.score !== null && (position.bestScore === null || outcome.score > position.bestScore);
+    const bestBefore = position.bestScore;
+    const better = outcome.score !== null && (bestBefore === null || outcome.score > bestBefore);
     if (better) position.bestScore = outcome.score;
     const finishedEpoch = position.epoch;
     Object.assign(position, {
@@ -260,12 +276,13 @@ export async function runCourse(
       epochSeconds: 0,
       epochWaitSeconds: 0,
     });
-    save("last");
-    if (better) save("best");
+    // `last` comes last: a run that is killed in between does the epoch again, and these with it.
+    if (better && !save("best")) position.bestScore = bestBefore;
     if (keepCheckpoints > 0) {
       save(epochName(finishedEpoch));
-      run.attempt(() => run.pruneEpochCheckpoints(keepCheckpoints));
+      warn(run.attempt(() => run.pruneEpochCheckpoints(keepCheckpoints)));
     }
+    save("last");
     saved = seconds();
   }
   return "finished";

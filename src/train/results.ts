@@ -9,6 +9,8 @@ import type { Evaluation } from "./evaluate.js";
 
 /** The trained network of a run. */
 export const modelFileName = "model.safetensors";
+/** The cells of a run. */
+export const genotypeFileName = "genotype.json";
 /** The drawing of both cells of a run. */
 export const drawingFileName = "cells.svg";
 

@@ -12,6 +12,7 @@ import type { Genotype } from "../space/genotype.js";
 import { evaluationNetwork, type NetworkDescription, normPlacements } from "../space/layout.js";
 import { executeRun, type RunControl, type RunRequest, type RunResult, type RunWork } from "./execute.js";
 import {
+  genotypeFileName,
   lastValidationAccuracy,
   modelFileName,
   testFigures,
@@ -33,15 +34,19 @@ class TrainingWork implements RunWork<"train", Training> {
   private description: NetworkDescription | undefined;
   private genotype: Genotype | undefined;
 
-  create(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): Training {
+  plan(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): NetworkDescription {
     // What is resumed has its cells with it: the file or run that they came from may be gone.
-    this.genotype = resolveArchitecture(
-      resumed === null ? config.arch! : join(resumed.path, "genotype.json"),
-    ).genotype;
+    const own = resumed === null ? null : join(resumed.path, genotypeFileName);
+    this.genotype = resolveArchitecture(own !== null && existsSync(own) ? own : config.arch!).genotype;
     const norms = config.poolBatchNorm ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
     this.description = evaluationNetwork(this.genotype, networkShape(config, sources), norms);
-    const training = new Training(config, sources, this.description);
-    if (resumed === null && config.initFrom !== null) training.start(readWeights(config.initFrom));
+    return this.description;
+  }
+
+  create(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): Training {
+    const training = new Training(config, sources, this.description!);
+    const begins = resumed === null || !resumed.hasCheckpoint("last");
+    if (begins && config.initFrom !== null) training.start(readWeights(config.initFrom));
     return training;
   }
 

@@ -1,6 +1,6 @@
 // The sources compiled into a folder of the test's own: child processes cannot run TypeScript, and dist/ may be old or absent.
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packageFolder } from "../../src/base/package.js";
@@ -23,7 +23,10 @@ export function compiledProgram(): string {
     if (!(error as { stdout?: Buffer }).stdout?.includes("error TS")) throw error;
   }
   for (const name of ["package.json", "ista-nas"]) cpSync(join(packageFolder, name), join(folder, name));
-  for (const name of ["node_modules", "assets", "build"])
-    symlinkSync(join(packageFolder, name), join(folder, name));
+  for (const name of ["node_modules", "assets"]) symlinkSync(join(packageFolder, name), join(folder, name));
+  // A copy: a build that goes on meanwhile must not change the addon between two runs that are compared.
+  const addon = join(packageFolder, "build", "ista_nas.node");
+  mkdirSync(join(folder, "build"));
+  if (existsSync(addon)) cpSync(addon, join(folder, "build", "ista_nas.node"));
   return folder;
 }

@@ -1,0 +1,93 @@
+// Tests of the memory estimate: against what runs were measured to need, how it grows, and what it says.
+import { describe, expect, it } from "vitest";
+import { IstaError } from "../base/errors.js";
+import { evaluationNetwork, type NetworkShape } from "../space/layout.js";
+import { namedGenotypes } from "../space/named-genotypes.js";
+import { checkMemory, estimateMemory, type MemoryOptions, machineMemory } from "./memory.js";
+
+const shape: NetworkShape = {
+  cells: 20,
+  channels: 36,
+  inputChannels: 3,
+  classes: 10,
+  imageHeight: 32,
+  imageWidth: 32,
+  stem: "cifar",
+  auxiliary: true,
+};
+const options: MemoryOptions = { batchSize: 96, prefetch: 2, sources: 1, averaging: false };
+const network = (change: Partial<NetworkShape> = {}) =>
+  evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, { ...shape, ...change });
+const gibibyte = 2 ** 30;
+
+function failure(action: () => unknown): IstaError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof IstaError) return error;
+    throw error;
+  }
+  throw new Error("expected an error");
+}
+
+describe("the estimate", () => {
+  it("is proportional to the batch, and grows with the network", () => {
+    const one = estimateMemory(network(), options);
+    const two = estimateMemory(network(), { ...options, batchSize: 192 });
+    expect(two.activations).toBeCloseTo(2 * one.activations, 0);
+    expect(two.weights).toBe(one.weights);
+    for (const change of [{ channels: 40 }, { cells: 21 }, { imageHeight: 36 }, { classes: 100 }])
+      expect(estimateMemory(network(change), options).total).toBeGreaterThan(one.total);
+    expect(estimateMemory(network(), { ...options, averaging: true }).weights).toBeGreaterThan(one.weights);
+    expect(one.total).toBe(one.weights + one.activations + one.batches);
+  });
+
+  it("knows that only some results are kept", () => {
+    const pools = namedGenotypes.ISTA_twostage.genotype.normal.map(
+      ([, predecessor]) => ["max_pool_3x3", predecessor] as const,
+    );
+    const genotype = { ...namedGenotypes.ISTA_twostage.genotype, normal: pools };
+    const cheap = estimateMemory(evaluationNetwork(genotype, shape), options);
+    expect(cheap.activations).toBeLessThan(estimateMemory(network(), options).activations);
+  });
+});
+
+describe("the comparison with the machine", () => {
+  const machine = { total: 64 * gibibyte, free: 60 * gibibyte, used: gibibyte / 4 };
+
+  it("is silent when there is enough", () => {
+    expect(checkMemory(network(), options, machine)).toBeNull();
+  });
+
+  it("warns when enough is there but not free", () => {
+    const warning = checkMemory(network(), options, { ...machine, free: gibibyte });
+    expect(warning).toMatch(
+      /^the run needs about [\d.]+ GiB of memory .* 1\.0 GiB are free now: .*--batch-size \(\d+ fits\)/,
+    );
+  });
+
+  it("refuses what can never fit, with both numbers and a batch that fits", () => {
+    const error = failure(() => checkMemory(network(), { ...options, batchSize: 8192 }, machine));
+    expect(error.code).toBe("MEMORY_NEEDED");
+    const fits = Number(
+      /needs about [\d.]+ GiB .* the machine has 64\.0 GiB; .*--batch-size \((\d+) fits\)/.exec(
+        error.message,
+      )?.[1],
+    );
+    expect(checkMemory(network(), { ...options, batchSize: fits }, machine)).toBeNull();
+    expect(error.message).not.toContain("\n");
+  });
+
+  it("names other ways out when no batch would fit", () => {
+    const error = failure(() => checkMemory(network({ channels: 20_000 }), options, machine));
+    expect(error.message).toContain("use fewer --channels or --cells, or smaller images");
+  });
+
+  it("reads the machine", () => {
+    const { total, free, used } = machineMemory();
+    expect(total).toBeGreaterThan(free);
+    expect(free).toBeGreaterThan(0);
+    expect(used).toBeGreaterThan(10 * 2 ** 20);
+    expect(total).toBeLessThan(2 ** 50);
+  });
+});

@@ -1,0 +1,150 @@
+// How much memory a run will need, worked out from its network before anything large is allocated.
+import { totalmem } from "node:os";
+import { availableMemory, constrainedMemory, memoryUsage } from "node:process";
+import { IstaError } from "../base/errors.js";
+import { formatBytes } from "../base/format.js";
+import type { NetworkDescription } from "../space/layout.js";
+import { networkLayout } from "../space/layout.js";
+import { type Layer, layerList, layerParameters } from "../space/parameters.js";
+
+/** Needs of a run in bytes, on top of what the process holds before the network is made (engine, data set). */
+export interface MemoryNeed {
+  /** Weights, momenta, gradients, averages, and the copies that a checkpoint is written from. */
+  readonly weights: number;
+  /** What the forward pass keeps for the gradients, and the gradients of activations. */
+  readonly activations: number;
+  /** Batches that are prepared or still to be collected. */
+  readonly batches: number;
+  readonly total: number;
+}
+
+export interface MemoryOptions {
+  readonly batchSize: number;
+  /** Batches prepared ahead. */
+  readonly prefetch: number;
+  /** Kinds of batches that are held at once: 2 where codes and weights learn from different images. */
+  readonly sources: number;
+  readonly averaging: boolean;
+}
+
+const floatBytes = 4;
+/** Copies of every weight: the weight, its momentum, its gradient; a checkpoint copies the first two and writes from them. */
+const weightCopies = 6;
+const averagingCopies = 2;
+/** Feature maps of the largest cell that a backward pass holds at once: gradients of its states, and of what it reads. */
+const transientMaps = 12;
+/** Sums of the weight gradients are kept for each of these parts of a batch. */
+const largestChunkCount = 32;
+/** Shares of all allocations that no tensor uses: the allocator's fragments, and pages that it keeps. */
+const allocatorOverhead = 1.1;
+/** Buffers of threads, and JavaScript's own garbage. */
+const constantBytes = 48 * 2 ** 20;
+
+const parameterCount = (layer: Layer): number =>
+  layerParameters(layer).reduce(
+    (total, { shape }) => total + shape.reduce((product, size) => product * size, 1),
+    0,
+  );
+
+const outputSize = (layer: Layer): number =>
+  layer.kind === "convolution" ? layer.outputChannels * layer.outputHeight * layer.outputWidth : 0;
+
+/** Floats that the forward pass keeps per image: results before batch norms, and what is made of them. */
+function keptPerImage(description: NetworkDescription, layers: readonly Layer[]): number {
+  const layout = networkLayout(description);
+  let kept = 0;
+  for (const layer of layers) {
+    // A depthwise convolution is made anew in the backward pass; on an edge, the node keeps what comes after it.
+    if (layer.kind !== "convolution" || layer.groups > 1) continue;
+    const normalisedCopy = layer.edge === undefined && (layer.part !== "cell" || description.norms.affine);
+    kept += outputSize(layer) * (normalisedCopy ? 2 : 1);
+  }
+  for (const { output } of layout.cells) kept += output.channels * output.height * output.width;
+  // Concatenated and rectified.
+  const head = layout.auxiliary?.input;
+  if (head !== undefined) kept += 2 * head.channels * head.height * head.width;
+  return kept;
+}
+
+function transientPerImage(description: NetworkDescription): number {
+  const { cells, stemOutputs } = networkLayout(description);
+  const sizes = cells.map(
+    ({ channels, inputs }) => transientMaps * channels * inputs[1].height * inputs[1].width,
+  );
+  const stem = stemOutputs.reduce((sum, { channels, height, width }) => sum + channels * height * width, 0);
+  return Math.max(...sizes) + stem;
+}
+
+/**
+ * Estimates the memory that training the network takes on a CPU.
+ * @param description for a search with connections that keep as much as any
+ * @throws IstaError NETWORK_SHAPE
+ */
+export function estimateMemory(description: NetworkDescription, options: MemoryOptions): MemoryNeed {
+  const { batchSize, prefetch, sources, averaging } = options;
+  const { inputChannels, imageHeight, imageWidth } = description.shape;
+  const layers = layerList(description);
+  const parameters = layers.reduce((total, layer) => total + parameterCount(layer), 0);
+  const largestLayer = layers.reduce((most, layer) => Math.max(most, parameterCount(layer)), 0);
+  const image = inputChannels * imageHeight * imageWidth;
+  const copies = weightCopies + (averaging ? averagingCopies : 0);
+  const sums = Math.min(batchSize, largestChunkCount) * largestLayer;
+  const weights = floatBytes * allocatorOverhead * (copies * parameters + sums);
+  const perImage = keptPerImage(description, layers) + transientPerImage(description) + 2 * image;
+  const activations = floatBytes * allocatorOverhead * batchSize * perImage;
+  const batches = floatBytes * batchSize * image * sources * (prefetch + 2) + constantBytes;
+  return { weights, activations, batches, total: weights + activations + batches };
+}
+
+/** What this process may use, in bytes: of the machine, or of its control group. */
+export interface MachineMemory {
+  readonly total: number;
+  /** Not in use by anybody now. */
+  readonly free: number;
+  /** In use by this process now. */
+  readonly used: number;
+}
+
+export function machineMemory(): MachineMemory {
+  const limit = constrainedMemory();
+  // Without a limit the system reports none, zero, or a number beyond any machine.
+  const total = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return { total, free: Math.min(availableMemory(), total), used: memoryUsage().rss };
+}
+
+/** The largest batch, in steps of a power of two below the present one, for which the need fits; null for none. */
+function fittingBatch(description: NetworkDescription, options: MemoryOptions, room: number): number | null {
+  for (let batchSize = options.batchSize >> 1; batchSize >= 1; batchSize >>= 1) {
+    if (estimateMemory(description, { ...options, batchSize }).total <= room) return batchSize;
+  }
+  return null;
+}
+
+/**
+ * Compares the need with the machine.
+ * @returns a warning where the need exceeds what is free now, otherwise null
+ * @throws IstaError MEMORY_NEEDED where it exceeds all that there is; NETWORK_SHAPE
+ */
+export function checkMemory(
+  description: NetworkDescription,
+  options: MemoryOptions,
+  machine: MachineMemory = machineMemory(),
+): string | null {
+  const need = estimateMemory(description, options);
+  const total = need.total + machine.used;
+  const room = total > machine.total ? machine.total - machine.used : machine.free;
+  if (need.total <= room) return null;
+  const batch = fittingBatch(description, options, room);
+  const way =
+    batch === null
+      ? "use fewer --channels or --cells, or smaller images"
+      : `use a smaller --batch-size (${batch} fits), fewer --channels or --cells`;
+  const parts = `activations of ${options.batchSize} images ${formatBytes(need.activations)}, weights ${formatBytes(need.weights)}`;
+  if (total > machine.total) {
+    throw new IstaError(
+      "MEMORY_NEEDED",
+      `memory: the run needs about ${formatBytes(total)} (${parts}), the machine has ${formatBytes(machine.total)}; ${way}`,
+    );
+  }
+  return `the run needs about ${formatBytes(need.total)} of memory (${parts}), ${formatBytes(machine.free)} are free now: end other programs, or ${way}`;
+}
