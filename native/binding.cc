@@ -134,6 +134,7 @@ Napi::Value call(const Napi::CallbackInfo& info) {
           stack.push_back(*arguments[i].default_value());
         } else {
           stack.push_back(to_ivalue(addon.tensors, value, arguments[i].type()));
+          check_enumeration(arguments[i].name(), stack.back());
         }
       } catch (const HandleError& error) {
         throw HandleError(error.code, "argument " + arguments[i].name() + ": " + error.what());
@@ -173,8 +174,9 @@ constexpr ElementType kElementTypes[] = {
 Napi::Value from_array(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     if (!info[0].IsTypedArray()) throw HandleError("ENGINE_ARGUMENT", "fromArray: expected a typed array");
-    const auto array = info[0].As<Napi::TypedArray>();
+    // First, because reading the shape may run JavaScript that takes the array's memory away.
     const std::vector<int64_t> shape = to_shape(info[1]);
+    const auto array = info[0].As<Napi::TypedArray>();
     double count = 1;
     for (int64_t size : shape) count *= static_cast<double>(size);
     if (count != static_cast<double>(array.ElementLength()))

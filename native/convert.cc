@@ -4,12 +4,17 @@
 #include <ATen/core/List.h>
 #include <ATen/core/jit_type.h>
 #include <c10/core/Device.h>
+#include <c10/core/MemoryFormat.h>
+#include <c10/core/ScalarType.h>
 
 #include <cmath>
 
 namespace ista {
 
 namespace {
+
+// Beyond anything that an operator takes; an empty array may claim 2^32 - 1 items.
+constexpr uint32_t kMaxListLength = 1 << 20;
 
 [[noreturn]] void mismatch(const char* expected, const Napi::Value& value) {
   static const char* kinds[] = {"undefined", "null", "a boolean", "a number", "a string",
@@ -34,6 +39,9 @@ template <typename T, typename Convert>
 c10::IValue to_list(const Napi::Value& value, const char* expected, Convert convert) {
   const Napi::Array array = to_array(value, expected);
   const uint32_t length = array.Length();
+  if (length > kMaxListLength)
+    throw HandleError("ENGINE_ARGUMENT", "expected a list of at most " + std::to_string(kMaxListLength) + " items, got " +
+                                             std::to_string(length));
   c10::List<T> list;
   for (uint32_t i = 0; i < length; ++i) list.push_back(convert(array.Get(i)));
   return list;
@@ -118,6 +126,16 @@ c10::IValue to_ivalue(const TensorTable& table, const Napi::Value& value, const 
     default:  // int, SymInt, and the enumerations that travel as int (dtype, layout, memory format)
       return to_int64(value);
   }
+}
+
+void check_enumeration(const std::string& name, const c10::IValue& value) {
+  const int64_t count = name == "dtype"           ? static_cast<int64_t>(at::ScalarType::Bool) + 1
+                        : name == "layout"        ? 1
+                        : name == "memory_format" ? static_cast<int64_t>(at::MemoryFormat::ChannelsLast3d) + 1
+                                                  : 0;
+  if (count == 0 || !value.isInt() || (value.toInt() >= 0 && value.toInt() < count)) return;
+  throw HandleError("ENGINE_ARGUMENT",
+                    "expected 0 to " + std::to_string(count - 1) + ", got " + std::to_string(value.toInt()));
 }
 
 Napi::Value from_ivalue(Napi::Env env, TensorTable& table, const c10::IValue& value) {

@@ -12,6 +12,12 @@ namespace ista {
 /** @throws HandleError ENGINE_ARGUMENT naming the type that the schema wants when the value does not fit. */
 c10::IValue to_ivalue(const TensorTable& table, const Napi::Value& value, const c10::TypePtr& type);
 
+/**
+ * Element types, layouts (only the strided one) and memory formats travel as int, and libtorch uses them unchecked.
+ * @throws HandleError ENGINE_ARGUMENT for an argument of one of these names whose number is none of them.
+ */
+void check_enumeration(const std::string& name, const c10::IValue& value);
+
 /** Tensors become handles, numbers and booleans themselves, lists arrays; no value becomes null. */
 Napi::Value from_ivalue(Napi::Env env, TensorTable& table, const c10::IValue& value);
 
