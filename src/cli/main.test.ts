@@ -80,8 +80,8 @@ describe("usage", () => {
       "error CONFIG_VALUE: --epochs: expected a whole number",
     ],
     [
-      ["config", "show", "search", "--sparsity", "8"],
-      "error CONFIG_VALUE: sparsity (--sparsity): must not exceed",
+      ["config", "show", "search", "--validation-fraction", "0"],
+      "error CONFIG_VALUE: validationFraction (--validation-fraction): must be above 0 in two-stage mode",
     ],
     [["config", "show", "search", "extra"], "error USAGE: too many arguments"],
     [["config", "presets", "demo-trian"], "did you mean demo-train?"],

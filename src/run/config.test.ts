@@ -50,7 +50,6 @@ describe("presets", () => {
       codeWeightDecay: 1e-3,
       codeBetas: [0.5, 0.999],
       compressedLength: 7,
-      sparsity: 2,
       lambda: 1e-5,
       recovery: "top-s",
       measurement: "uniform",

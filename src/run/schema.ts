@@ -106,7 +106,6 @@ export const searchSchema = z
       .default("uniform")
       .describe("distribution of the measurement matrices: uniform in [0, 1) or normal with variance 1/m"),
     compressedLength: count("length m of the compressed code of a node").default(7),
-    sparsity: count("connections s that a node keeps").default(2),
     lambda: notNegative("weight of the L1 norm in the LASSO").default(1e-5),
     distinctPredecessors: z
       .boolean()
@@ -121,10 +120,12 @@ export const searchSchema = z
     freezeTolerance: notNegative(
       "one-stage: a node freezes when its sparse code moved by no more than this (L2 norm)",
     ).default(1e-3),
-    maxParams: positive("one-stage: largest number of parameters of the network; none = no limit")
+    maxParams: positive(
+      "largest number of parameters of the network with the chosen cells, at its size in the search; none = no limit",
+    )
       .nullable()
       .default(null),
-    maxMultAdds: positive("one-stage: largest number of mult-adds for one image; none = no limit")
+    maxMultAdds: positive("largest number of mult-adds of that network for one image; none = no limit")
       .nullable()
       .default(null),
     thenTrain: z.boolean().default(false).describe("go on to train the found cell from scratch (two-stage)"),
@@ -138,9 +139,6 @@ export const searchSchema = z
     }
     if (config.mode === "one-stage" && config.thenTrain) {
       refuse("thenTrain", "belongs to two-stage mode: a one-stage search trains the network itself");
-    }
-    if (config.sparsity > config.compressedLength) {
-      refuse("sparsity", `must not exceed compressedLength (${config.compressedLength})`);
     }
   });
 
