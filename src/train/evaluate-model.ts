@@ -48,7 +48,7 @@ export interface ModelEvaluation extends Evaluation {
 }
 
 /** What a run says of its data; files come without. */
-const defaults = { data: null, seed: 0, limitTrain: null, validationFraction: 0 } as const;
+const defaults = { data: null, seed: 0, limitTrain: null, validationFraction: 0, imageSize: null } as const;
 
 /**
  * The images to evaluate on, prepared as the model expects them, with its numbers for the classes.
@@ -63,7 +63,8 @@ export async function openEvaluationSource(
   const { seed } = config;
   const size = shape.imageHeight;
   const dataset = await openDataset(dataFolder(request.data ?? config.data), {
-    stream: true,
+    // Small pictures of one size were taken as they are, padded where need be: the same again for the run's own.
+    stream: run === null || config.imageSize !== null || (request.data ?? config.data) !== config.data,
     seed,
     skipBroken: request.skipBroken,
   });
