@@ -27,6 +27,8 @@ const arch = (...words: string[]): string => succeed(call("arch", ...words));
 it("has no engine here", () => {
   writeFileSync(at("any.safetensors"), "");
   fail(call("predict", "any.safetensors", "picture.jpg"), 1, "ENGINE_MISSING");
+  for (const command of ["eval", "predict", "export", "arch"])
+    expect(succeed(call(command, "--help"))).toContain("Examples:");
 });
 
 const imagenetFlags = [

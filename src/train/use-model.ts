@@ -95,14 +95,17 @@ function describeWeights(path: string, weights: StateDict, hints: ModelHints): M
       `${path}: expected a model file of this program, came bare weights; say with --arch which cells they are of (a name such as ISTA_twostage, a genotype file, a run)`,
     );
   }
+  const cells = new Set([...weights.keys()].flatMap((name) => /^cells\.(\d+)\./.exec(name)?.[1] ?? []));
+  if (cells.size === 0) {
+    throw new IstaError(
+      "MODEL_FILE",
+      `${path}: expected tensors such as cells.0.preprocess0.op.1.weight, came ${[...weights.keys()].slice(0, 3).join(", ") || "none"}; save the state dict of the network itself, without a prefix such as module.`,
+    );
+  }
   const { genotype } = resolveArchitecture(hints.arch);
   const size = (name: string, axis: number, fallback: number): number =>
     weights.get(name)?.shape[axis] ?? fallback;
   const stem = weights.has("stem0.0.weight") ? "imagenet" : "cifar";
-  const lastCell = Math.max(
-    -1,
-    ...[...weights.keys()].map((name) => Number(/^cells\.(\d+)\./.exec(name)?.[1] ?? -1)),
-  );
   const imageSize = hints.imageSize ?? usualImageSize[stem];
   const classes = size("classifier.weight", 0, size("classifier.bias", 0, 10));
   const inputChannels = size(stem === "cifar" ? "stem.0.weight" : "stem0.0.weight", 1, 3);
@@ -116,7 +119,7 @@ function describeWeights(path: string, weights: StateDict, hints: ModelHints): M
   return {
     genotype,
     shape: {
-      cells: lastCell + 1,
+      cells: cells.size,
       channels: stem === "cifar" ? size("stem.0.weight", 0, 3) / 3 : size("stem1.1.weight", 0, 2),
       inputChannels,
       classes,
