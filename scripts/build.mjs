@@ -84,13 +84,17 @@ async function buildAddon() {
   const compileNext = async () => {
     for (let item = queue.shift(); item; item = queue.shift()) {
       console.error(`  compile ${item.source.slice(root.length + 1)}`);
-      await run(compiler, [...flags, "-c", item.source, "-o", item.object], { maxBuffer: 1 << 26 });
+      // Written under a name of this process's own and renamed, so that two builds at once do not disturb each other.
+      const unfinished = `${item.object}.${process.pid}`;
+      await run(compiler, [...flags, "-c", item.source, "-o", unfinished], { maxBuffer: 1 << 26 });
+      renameSync(unfinished, item.object);
       writeFileSync(`${item.object}.stamp`, item.stamp);
     }
   };
   await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, compileNext));
   const libraries = ["-ltorch", "-ltorch_cpu", "-lc10", ...(cuda ? ["-ltorch_cuda", "-lc10_cuda"] : [])];
-  // Linked under another name and renamed: a process that has the old addon loaded keeps it.
+  // A process that has the old addon loaded keeps it.
+  const unfinished = `${addon}.${process.pid}`;
   const link = [
     "-shared",
     "-fopenmp",
@@ -101,7 +105,7 @@ async function buildAddon() {
     "-Wl,--no-as-needed",
   ];
   await run(compiler, [...link, ...libraries, "-Wl,--as-needed", `-Wl,-rpath,${libtorch.lib}`, "-ldl"]);
-  renameSync(`${addon}.new`, addon);
+  renameSync(unfinished, addon);
   console.error("  linked build/ista_nas.node");
 }
 

@@ -122,12 +122,10 @@ describe("help", () => {
   );
 
   it("shows examples that are themselves right", () => {
-    for (const words of [["--help"], ["config", "--help"]]) {
-      const examples = call(...words).out.match(/^ {2}ista-nas (config|runs list).*$/gm)!;
-      expect(examples.length).toBeGreaterThan(0);
-      fs.writeFileSync(join(folder, "my-search.json"), '{"epochs": 3}');
-      for (const example of examples) expect(call(...example.trim().split(" ").slice(1)).status).toBe(0);
-    }
+    const examples = call("config", "--help").out.match(/^ {2}ista-nas config.*$/gm)!;
+    expect(examples.length).toBeGreaterThan(0);
+    fs.writeFileSync(join(folder, "my-search.json"), '{"epochs": 3}');
+    for (const example of examples) expect(call(...example.trim().split(" ").slice(1)).status).toBe(0);
   });
 
   it("--version prints the package's version", () => {

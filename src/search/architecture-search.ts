@@ -1,4 +1,5 @@
 // What both searches share: the super-net, the codes of its nodes, recovery after each epoch, and the records of it.
+import { IstaError } from "../base/errors.js";
 import { Sgd } from "../engine/sgd.js";
 import { Tensor } from "../engine/tensor.js";
 import { floatTensors, stateDictFrom } from "../export/state-dict.js";
@@ -74,6 +75,7 @@ export abstract class ArchitectureSearch implements Course {
   protected readonly budget: SizeBudget;
   private readonly recovery: RecoveryOptions;
   private held: Codes;
+  private rejectedUpdates = 0;
 
   abstract readonly epochCount: number;
   abstract readonly phase: string;
@@ -143,6 +145,11 @@ export abstract class ArchitectureSearch implements Course {
 
   get genotype(): Genotype {
     return genotypeFromSupports(supportsOf(this.held));
+  }
+
+  /** Updates that were refused because their networks were over the size budget. */
+  get rejected(): number {
+    return this.rejectedUpdates;
   }
 
   /** Parameters and mult-adds of the network that runs now, without auxiliary head. */
@@ -216,6 +223,13 @@ export abstract class ArchitectureSearch implements Course {
     }
     const before = this.held;
     const decision = this.recover(this.updateRules);
+    const lines = changeLines(before, this.held);
+    if (!decision.accepted) {
+      this.rejectedUpdates += 1;
+      lines.push(
+        `  the new network would exceed the size budget: update rejected (${this.rejectedUpdates} so far)`,
+      );
+    }
     const extra = this.afterRecovery(epoch, decision);
     const size = this.size;
     return {
@@ -227,9 +241,11 @@ export abstract class ArchitectureSearch implements Course {
         genotype: this.genotype,
         parameters: size.params,
         multiplyAdds: size.multAdds,
+        accepted: decision.accepted,
+        rejectedUpdates: this.rejectedUpdates,
         ...extra.record,
       },
-      lines: [...changeLines(before, this.held), ...extra.lines],
+      lines: [...lines, ...extra.lines],
       genotype: this.genotype,
     };
   }
@@ -270,14 +286,27 @@ export abstract class ArchitectureSearch implements Course {
   save(): CheckpointContents {
     return {
       tensors: { model: this.network.stateDict(), optimiser: this.sgd.stateDict() },
-      state: { codes: codesToJson(this.held), ...this.saveState() },
+      state: {
+        codes: codesToJson(this.held),
+        rejectedUpdates: this.rejectedUpdates,
+        ...this.saveState(),
+      },
     };
   }
 
   /** @throws IstaError CODES_INVALID, WEIGHTS_MISMATCH, SAFETENSORS_DTYPE, CHECKPOINT_DAMAGED */
   restore({ tensors }: Checkpoint, state: Readonly<Record<string, unknown>>): void {
+    const codes = codesFromJson(state.codes, candidateCounts);
+    const { rejectedUpdates } = state;
+    if (!Number.isSafeInteger(rejectedUpdates) || (rejectedUpdates as number) < 0) {
+      throw new IstaError(
+        "CHECKPOINT_DAMAGED",
+        "checkpoint: expected a number of rejectedUpdates of a search",
+      );
+    }
+    this.rejectedUpdates = rejectedUpdates as number;
     this.restoreState(state);
-    this.codes = codesFromJson(state.codes, candidateCounts);
+    this.codes = codes;
     const everything = mapNodes(this.held, (_, { node }) => candidateConnections(node));
     this.network.loadStateDict(stateDictFrom(tensors.model), everything);
     this.sgd.loadStateDict(floatTensors(tensors.optimiser), this.network.device);

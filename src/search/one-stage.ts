@@ -25,7 +25,6 @@ export class OneStageSearch extends ArchitectureSearch {
   protected readonly updateRules: UpdateRules;
   /** Epochs that the search phase took; null while it goes on. */
   private searchEpochs: number | null = null;
-  private rejectedUpdates = 0;
   /** Nodes that the epoch limit froze. */
   private forced: readonly NodeId[] = [];
   /** Largest resident memory seen after a step of each phase, bytes. */
@@ -42,11 +41,6 @@ export class OneStageSearch extends ArchitectureSearch {
 
   get epochCount(): number {
     return (this.searchEpochs ?? this.config.epochs) + this.config.trainEpochs;
-  }
-
-  /** Updates that were refused because their networks were over the size budget. */
-  get rejected(): number {
-    return this.rejectedUpdates;
   }
 
   /** Constant while the search goes on, then half a cosine. */
@@ -103,12 +97,6 @@ export class OneStageSearch extends ArchitectureSearch {
   ): { record: JsonObject; lines: readonly string[] } {
     if (this.phase === "train") return { record: {}, lines: [] };
     const lines: string[] = [];
-    if (!decision.accepted) {
-      this.rejectedUpdates += 1;
-      lines.push(
-        `  the new network would exceed the size budget: update rejected (${this.rejectedUpdates} so far)`,
-      );
-    }
     if (decision.newlyFrozen.length > 0)
       lines.push(`  frozen: ${decision.newlyFrozen.map(nodeName).join(", ")}`);
     if (epoch + 1 >= this.config.epochs && !allFrozen(this.codes)) {
@@ -127,8 +115,6 @@ export class OneStageSearch extends ArchitectureSearch {
       );
     }
     const record = {
-      accepted: decision.accepted,
-      rejectedUpdates: this.rejectedUpdates,
       newlyFrozen: decision.newlyFrozen.map(nodeName),
       forcedNodes: this.forced.map(nodeName),
       freedBytes,
@@ -148,27 +134,25 @@ export class OneStageSearch extends ArchitectureSearch {
   }
 
   protected override saveState(): JsonObject {
-    const { searchEpochs, rejectedUpdates, forced, peakBytes } = this;
-    return { searchEpochs, rejectedUpdates, forced, peakBytes };
+    const { searchEpochs, forced, peakBytes } = this;
+    return { searchEpochs, forced, peakBytes };
   }
 
   protected override restoreState(state: Readonly<Record<string, unknown>>): void {
-    const { searchEpochs, rejectedUpdates, forced, peakBytes } = state;
+    const { searchEpochs, forced, peakBytes } = state;
     const whole = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
     const nodes = listNodes(this.codes).map(nodeName);
     const valid =
       (searchEpochs === null || whole(searchEpochs)) &&
-      whole(rejectedUpdates) &&
       Array.isArray(forced) &&
       forced.every((id) => nodes.includes(nodeName(id as NodeId)));
     if (!valid) {
       throw new IstaError(
         "CHECKPOINT_DAMAGED",
-        "checkpoint: expected searchEpochs, rejectedUpdates and forced nodes of a one-stage search",
+        "checkpoint: expected searchEpochs and forced nodes of a one-stage search",
       );
     }
     this.searchEpochs = searchEpochs as number | null;
-    this.rejectedUpdates = rejectedUpdates as number;
     this.forced = forced as NodeId[];
     Object.assign(this.peakBytes, peakBytes);
   }
