@@ -71,6 +71,7 @@ function startSearch(golden: GoldenCase<TrajectoryFields>): TwoStageSearch {
       if (!isCodeKey(key)) model.set(key.slice(prefix.length), golden.tensor(key));
   search.restore(checkpointOf({ model, optimiser: new Map() }), {
     codes: codesToJson(goldenCodes(golden)),
+    rejectedUpdates: 0,
   });
   return search;
 }
@@ -81,6 +82,7 @@ function takeRecovered(search: TwoStageSearch, golden: GoldenCase<TrajectoryFiel
   const { model, optimiser } = search.save().tensors;
   search.restore(checkpointOf({ model: new Map(model), optimiser: new Map(optimiser) }), {
     codes: codesToJson(codes),
+    rejectedUpdates: 0,
   });
   expect(supportsOf(search.codes)).toEqual(golden.description.next_supports);
 }
