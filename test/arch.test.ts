@@ -1,5 +1,5 @@
 // The command `arch`, in a copy of the program that has no tensor library.
-import { readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -14,7 +14,7 @@ const line = commandLine();
 const { at, call } = line;
 
 beforeAll(() => {
-  unlinkSync(join(line.program, "build"));
+  rmSync(join(line.program, "build"), { recursive: true });
   const { config } = resolveConfig("search", { preset: "demo" });
   const run = RunDirectory.create({ kind: "search", config, root: at("runs"), name: "found", command: [] });
   for (const epoch of [0, 1]) run.writeGenotype(randomGenotypeOfSeed(epoch), epoch);
