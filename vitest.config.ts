@@ -11,7 +11,13 @@ export default defineConfig({
       { extends: true, test: { name: "tiny", include: ["test/tiny.test.ts"] } },
       {
         extends: true,
-        test: { name: "unit", include: ["src/**/*.test.ts"], exclude: ["src/**/*.long.test.ts"] },
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts"],
+          exclude: ["src/**/*.long.test.ts"],
+          // Files run side by side, one on each core: threads of their own would only wait for each other.
+          env: { OMP_NUM_THREADS: "1", OMP_WAIT_POLICY: "passive" },
+        },
       },
       {
         extends: true,

@@ -95,7 +95,13 @@ export class OneStageSearch extends ArchitectureSearch {
     epoch: number,
     decision: UpdateDecision,
   ): { record: JsonObject; lines: readonly string[] } {
-    if (this.phase === "train") return { record: {}, lines: [] };
+    const peakBytes = { ...this.peakBytes };
+    if (this.phase === "train") {
+      const { search, train } = peakBytes;
+      const last = epoch + 1 === this.epochCount;
+      const words = `  peak memory: ${formatBytes(search)} in the search, ${formatBytes(train)} after it`;
+      return { record: { peakBytes }, lines: last ? [words] : [] };
+    }
     const lines: string[] = [];
     if (decision.newlyFrozen.length > 0)
       lines.push(`  frozen: ${decision.newlyFrozen.map(nodeName).join(", ")}`);
@@ -119,6 +125,7 @@ export class OneStageSearch extends ArchitectureSearch {
       forcedNodes: this.forced.map(nodeName),
       freedBytes,
       parameterBytes: this.network.parameterBytes,
+      peakBytes,
     };
     return { record, lines };
   }
