@@ -247,10 +247,13 @@ class NodeTest(unittest.TestCase):
 
 
 class DenseTest(unittest.TestCase):
-    def check(self, function, inputs, kernels, affine=False, training=True, seed=0):
+    def check(self, function, inputs, kernels, affine=False, training=True, seed=0, switched_off=1.0):
         generator = torch.Generator().manual_seed(seed)
         channels = sum(kernel.shape[0] for kernel in kernels)
         base = norm(channels, generator, affine)
+        if affine:
+            # A channel that is switched off: its normalised values cannot be got back from the output.
+            base[0][seed % channels] *= switched_off
         results = []
         for dtype in (torch.float64, torch.float32):
             leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
@@ -275,6 +278,11 @@ class DenseTest(unittest.TestCase):
                                                                   (True, False)):
             inputs = [torch.randn(4, c, *size) for c in channels]
             self.check(run, inputs, [torch.randn(12, sum(channels), 1, 1)], affine, training)
+
+    def test_switched_off_channels(self):
+        run = lambda x, w, n, training: ista.relu_conv_norm(x, w[0], n, training, MOMENTUM, EPSILON)
+        for switched_off, training, seed in itertools.product((0.0, 1e-3, 1.0), (True, False), range(4)):
+            self.check(run, [torch.randn(4, 8, 5, 5)], [torch.randn(12, 8, 1, 1)], True, training, seed, switched_off)
 
     def test_factorized_reduce(self):
         run = lambda x, w, n, training: ista.factorized_reduce(x, w[0], w[1], n, training, MOMENTUM, EPSILON)

@@ -3,7 +3,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
-#include <numeric>
+#include <cmath>
 
 #include "dense_tensors.h"
 #include "profile.h"
@@ -28,12 +28,26 @@ class DenseBackward : public torch::autograd::Node {
 
   DenseShape shape;
   std::vector<SavedVariable> inputs, weights;
-  // Before the norm if it is affine; a norm without parameters needs its own output only.
+  // The normalised values are taken from the output, ((output - beta) / gamma), so that nothing more need be kept; only where gamma
+  // is too small for that, from the values before the norm.
   Tensor raw;
   SavedVariable output;
   NormState norm;
+  AlignedFloats beta, inverse_gamma;
   bool affine = false;
 };
+
+// Smallest |gamma|, also in relation to |beta|, through which normalised values are still got back with full precision.
+constexpr float kSmallestGamma = 0.02f;
+
+bool invertible(const Norm& norm) {
+  if (!norm.gamma.defined()) return true;
+  const float *gamma = norm.gamma.data_ptr<float>(), *beta = norm.beta.data_ptr<float>();
+  for (int64_t i = 0; i < norm.gamma.numel(); ++i) {
+    if (!(std::abs(gamma[i]) >= kSmallestGamma * std::max(1.0f, std::abs(beta[i])))) return false;
+  }
+  return true;
+}
 
 variable_list DenseBackward::apply(variable_list&& gradients) {
   TORCH_CHECK(!at::GradMode::is_enabled(), "fused convolution: has no second derivative; use double precision for that");
@@ -42,15 +56,9 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
   if (!gradients[0].defined()) return result;
   const Tensor gradient = channels_last(gradients[0]);
   const int images = gradient.size(0), channels = gradient.size(1);
-  const Tensor seen = affine ? raw : norm.exists ? output.unpack(shared_from_this()) : gradient;
-  NormState seen_norm;
-  // What was saved is normalised already when the norm has no parameters: mean 0, deviation 1.
-  const float* inverse_deviation = nullptr;
-  const float* mean = nullptr;
-  if (affine) {
-    mean = norm.mean.data();
-    inverse_deviation = norm.inverse_deviation.data();
-  }
+  const Tensor seen = raw.defined() ? raw : norm.exists ? output.unpack(shared_from_this()) : gradient;
+  const float* mean = raw.defined() ? norm.mean.data() : beta.data();
+  const float* inverse_deviation = raw.defined() ? norm.inverse_deviation.data() : inverse_gamma.data();
   std::vector<Tensor> sources;
   for (auto& input : inputs) sources.push_back(channels_last(input.unpack()));
   std::vector<Tensor> kernels;
@@ -74,10 +82,11 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
   }
   RawGradient coefficients = raw_gradient(norm, channels, 1.0f, sums.sums(0), sums.products(0),
                                           static_cast<double>(images) * pixels);
-  if (!affine && coefficients.uses_raw) {
+  if (!raw.defined() && coefficients.uses_raw) {
+    // output - beta = scale * (raw - mean).
     for (int i = 0; i < channels; ++i) {
-      coefficients.mean[i] = 0;
-      coefficients.b[i] /= norm.inverse_deviation[i];
+      coefficients.mean[i] = beta[i];
+      coefficients.b[i] /= norm.scale[i];
     }
   }
 
@@ -147,7 +156,7 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
     const bool statistics = norm.exists() && settings.training;
     if (!statistics) state = finish_norm(norm, settings, nullptr, images, pixels, channels);
     // Without statistics to wait for, and nothing to keep for the gradient, the norm is applied at once.
-    const bool keep_raw = affine && differentiable;
+    const bool keep_raw = differentiable && norm.exists() && !invertible(norm);
     const bool at_once = norm.exists() && !statistics && !keep_raw;
     raw = empty_images(images, channels, shape.out_height, shape.out_width);
     BatchMoments moments(statistics ? images : 0, channels);
@@ -191,13 +200,23 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
   if (affine) {
     edges.push_back(norm.gamma);
     edges.push_back(norm.beta);
-    backward->raw = raw;
   }
   backward->affine = affine;
   backward->norm = std::move(state);
   backward->set_next_edges(torch::autograd::collect_next_edges(edges));
   torch::autograd::set_history(output, backward);
-  if (norm.exists() && !affine) backward->output = SavedVariable(output, true);
+  if (!norm.exists()) return output;
+  if (!output.is_same(raw)) {
+    backward->raw = raw;
+    return output;
+  }
+  backward->output = SavedVariable(output, true);
+  backward->beta = AlignedFloats(rounded_up(channels));
+  backward->inverse_gamma = AlignedFloats(rounded_up(channels));
+  for (int i = 0; i < channels; ++i) {
+    backward->beta[i] = affine ? norm.beta.data_ptr<float>()[i] : 0.0f;
+    backward->inverse_gamma[i] = affine ? 1.0f / norm.gamma.data_ptr<float>()[i] : 1.0f;
+  }
   return output;
 }
 

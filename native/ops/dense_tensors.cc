@@ -54,7 +54,10 @@ DenseShape kernel_shape(const char* name, TensorList inputs, const Tensor& weigh
               weight.sizes());
   DenseShape shape = shape_of_inputs(inputs);
   const int kernel_height = weight.size(2), kernel_width = weight.size(3), offset = static_cast<int>(padding);
-  TORCH_CHECK(stride > 0 && padding >= 0 && shape.height + 2 * offset >= kernel_height && shape.width + 2 * offset >= kernel_width,
+  constexpr int64_t largest = 65536;
+  TORCH_CHECK(stride > 0 && stride <= largest && padding >= 0 && padding <= largest, name, ": stride must be 1 to ", largest,
+              ", padding 0 to ", largest, ", got ", stride, " and ", padding);
+  TORCH_CHECK(shape.height + 2 * offset >= kernel_height && shape.width + 2 * offset >= kernel_width,
               name, ": a kernel of ", kernel_height, " x ", kernel_width, " does not fit ", inputs[0].sizes(), " with padding ", padding);
   for (int y = 0; y < kernel_height; ++y) {
     for (int x = 0; x < kernel_width; ++x) shape.taps.push_back({y - offset, x - offset});

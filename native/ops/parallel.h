@@ -4,6 +4,10 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#ifdef __SANITIZE_THREAD__
+#include <thread>
+#include <vector>
+#endif
 
 #include "scratch.h"
 
@@ -18,11 +22,27 @@ struct Chunks {
   int images, count;
 };
 
+// body(begin, end) on ranges of [0, count), in as many threads as libtorch uses.
+template <class Body>
+void for_ranges(int64_t count, const Body& body) {
+#ifdef __SANITIZE_THREAD__
+  // The thread sanitizer does not see how OpenMP's threads wait for each other.
+  std::vector<std::thread> threads;
+  const int64_t number = std::min<int64_t>(count, at::get_num_threads());
+  for (int64_t i = 0; i < number; ++i) {
+    threads.emplace_back([&, i] { body(count * i / number, count * (i + 1) / number); });
+  }
+  for (std::thread& thread : threads) thread.join();
+#else
+  at::parallel_for(0, count, 1, body);
+#endif
+}
+
 // body(chunk, first image, end, arena of the thread).
 template <class Body>
 void for_chunks(int images, const Body& body) {
   const Chunks chunks(images);
-  at::parallel_for(0, chunks.count, 1, [&](int64_t first, int64_t last) {
+  for_ranges(chunks.count, [&](int64_t first, int64_t last) {
     for (int64_t chunk = first; chunk < last; ++chunk) {
       body(static_cast<int>(chunk), chunks.begin(chunk), chunks.begin(chunk + 1), Arena::of_thread());
     }

@@ -38,7 +38,7 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   const std::vector<Piece> pieces = pieces_of(parameters);
   const ProfileScope profile("sgd step");
   std::vector<double> squares(pieces.size());
-  at::parallel_for(0, pieces.size(), 1, [&](int64_t first, int64_t last) {
+  for_ranges(pieces.size(), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const float* gradient = dense_gradients[pieces[i].tensor].data_ptr<float>();
       for (int64_t j = pieces[i].begin; j < pieces[i].end; ++j) {
@@ -54,7 +54,7 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   const float clip = static_cast<float>(max_norm > 0 ? std::min(1.0, max_norm / (total + 1e-6)) : 1.0);
   const float decay = static_cast<float>(weight_decay), rate = static_cast<float>(learning_rate);
   const float keep = static_cast<float>(momentum);
-  at::parallel_for(0, pieces.size(), 1, [&](int64_t first, int64_t last) {
+  for_ranges(pieces.size(), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const float* gradient = dense_gradients[pieces[i].tensor].data_ptr<float>();
       float* parameter = parameters[pieces[i].tensor].data_ptr<float>();
