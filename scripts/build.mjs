@@ -100,7 +100,7 @@ async function buildAddon() {
     "-fopenmp",
     ...objects,
     "-o",
-    `${addon}.new`,
+    unfinished,
     `-L${libtorch.lib}`,
     "-Wl,--no-as-needed",
   ];

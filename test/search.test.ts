@@ -254,7 +254,7 @@ describe("wrong input ends with one line before any work", () => {
     [["search"], 2, "error CONFIG_VALUE: --data DIR"],
     [["search", "--data", "nowhere"], 1, "error FILE_NOT_FOUND"],
     [["search", "--preset", "demo", "--device", "cuda:7"], 2, "error ENGINE_DEVICE"],
-    [["search", "--preset", "demo", "--epochs", "0"], 2, "error CONFIG_VALUE: --epochs"],
+    [["search", "--preset", "demo", "--epochs", "0"], 2, "error CONFIG_VALUE: epochs (--epochs)"],
     [["search", "--preset", "demo", "--stem", "imagenet"], 2, "error NETWORK_SHAPE"],
     [["train", "--preset", "demo-train"], 2, "error CONFIG_VALUE: --arch"],
     [["train", "--preset", "demo-train", "--arch", "ISTA_twostag"], 2, "error GENOTYPE_INVALID"],

@@ -109,7 +109,7 @@ export function registerDemo(program: Command): void {
           last = [
             formatComparison(compareRuns(runs.map(summaryOf))),
             "",
-            `Picture of the found cells: ${join(result.path, "cells.svg")}`,
+            `Picture of the found cells: ${join(options.root, "demo-search", "cells.svg")}`,
             `Network as ONNX, checked:   ${file}`,
             `Next: ista-nas search --data YOUR_PICTURES --image-size 32, or ista-nas export ${found} --format page`,
           ].join("\n");

@@ -103,8 +103,18 @@ export class OneStageSearch extends ArchitectureSearch {
       return { record: { peakBytes }, lines: last ? [words] : [] };
     }
     const lines: string[] = [];
-    if (decision.newlyFrozen.length > 0)
+    if (decision.newlyFrozen.length > 0) {
       lines.push(`  frozen: ${decision.newlyFrozen.map(nodeName).join(", ")}`);
+    }
+    const weights = weightsOf(this.codes);
+    const faint = decision.newlyFrozen.filter(({ group, node }) =>
+      weights[group][node].every((weight) => Math.abs(weight) < faintWeight),
+    );
+    if (faint.length > 0) {
+      lines.push(
+        `  warning: ${faint.map(nodeName).join(", ")} settled with weights below ${faintWeight}, which hardly pass a signal; raise --code-learning-rate or lower --freeze-tolerance`,
+      );
+    }
     if (epoch + 1 >= this.config.epochs && !allFrozen(this.codes)) {
       const { codes, forced } = freezeAll(this.codes);
       this.codes = codes;
