@@ -8,6 +8,8 @@
 #include <c10/core/ScalarType.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 
 namespace ista {
 
@@ -28,6 +30,13 @@ constexpr uint32_t kMaxListLength = 1 << 20;
 double to_double(const Napi::Value& value) {
   if (!value.IsNumber()) mismatch("a number", value);
   return value.As<Napi::Number>().DoubleValue();
+}
+
+// A size, stride, index or the like. Many kernels hold these in 32 bits without a look: 2^32 groups would be none.
+int64_t to_size(const Napi::Value& value) {
+  const int64_t number = to_int64(value);
+  if (std::abs(number) > std::numeric_limits<int32_t>::max()) mismatch("a whole number below 2^31", value);
+  return number;
 }
 
 Napi::Array to_array(const Napi::Value& value, const char* expected) {
@@ -66,7 +75,7 @@ c10::IValue to_list_of(const TensorTable& table, const Napi::Value& value, const
         return v.As<Napi::Boolean>().Value();
       });
     default:  // int[] and SymInt[]
-      return to_list<int64_t>(value, "an array of whole numbers", to_int64);
+      return to_list<int64_t>(value, "an array of whole numbers", to_size);
   }
 }
 
@@ -102,7 +111,7 @@ c10::IValue to_ivalue(const TensorTable& table, const Napi::Value& value, const 
     case c10::TypeKind::ListType: {
       const auto& element = type->expectRef<c10::ListType>().getElementType();
       // int[2] accepts one number for both, as in PyTorch.
-      if (value.IsNumber() && element->kind() == c10::TypeKind::IntType) return c10::List<int64_t>({to_int64(value)});
+      if (value.IsNumber() && element->kind() == c10::TypeKind::IntType) return c10::List<int64_t>({to_size(value)});
       return to_list_of(table, value, element);
     }
     case c10::TypeKind::FloatType:
@@ -124,7 +133,7 @@ c10::IValue to_ivalue(const TensorTable& table, const Napi::Value& value, const 
     case c10::TypeKind::GeneratorType:
       throw HandleError("ENGINE_ARGUMENT", "expected null: random numbers come from the program's own streams");
     default:  // int, SymInt, and the enumerations that travel as int (dtype, layout, memory format)
-      return to_int64(value);
+      return to_size(value);
   }
 }
 
