@@ -274,10 +274,11 @@ export class RunDirectory {
 
   /**
    * Reads the last checkpoint and takes back the metric records made after it, so that the run can go on from there.
+   * @param groups the groups of tensors that it must have; whatever there is where not given.
    * @throws IstaError as loadCheckpoint.
    */
-  resume(): Checkpoint {
-    const checkpoint = this.loadCheckpoint("last");
+  resume(groups?: readonly string[]): Checkpoint {
+    const checkpoint = this.loadCheckpoint("last", groups);
     this.writing(() => {
       this.recordCount = truncateRecords(this.recordsPath, checkpoint.recordCount);
     });

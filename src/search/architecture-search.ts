@@ -71,6 +71,7 @@ const connectionsOf = (supports: PerNode<readonly number[]>): Connections =>
 export abstract class ArchitectureSearch implements Course {
   readonly network: Network;
   readonly sizes: ConnectionSizes;
+  readonly tensorGroups = ["model", "optimiser"] as const;
   protected readonly sgd = new Sgd();
   protected readonly budget: SizeBudget;
   private readonly recovery: RecoveryOptions;

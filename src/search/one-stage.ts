@@ -159,18 +159,23 @@ export class OneStageSearch extends ArchitectureSearch {
     const { searchEpochs, forced, peakBytes } = state;
     const whole = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
     const nodes = listNodes(this.codes).map(nodeName);
+    const isNode = (id: unknown): boolean =>
+      id !== null && typeof id === "object" && nodes.includes(nodeName(id as NodeId));
+    const peaks = (peakBytes ?? {}) as Partial<Record<string, unknown>>;
     const valid =
       (searchEpochs === null || whole(searchEpochs)) &&
       Array.isArray(forced) &&
-      forced.every((id) => nodes.includes(nodeName(id as NodeId)));
+      forced.every(isNode) &&
+      whole(peaks.search) &&
+      whole(peaks.train);
     if (!valid) {
       throw new IstaError(
         "CHECKPOINT_DAMAGED",
-        "checkpoint: expected searchEpochs and forced nodes of a one-stage search",
+        "checkpoint: expected searchEpochs, forced nodes and peakBytes of a one-stage search",
       );
     }
     this.searchEpochs = searchEpochs as number | null;
     this.forced = forced as NodeId[];
-    Object.assign(this.peakBytes, peakBytes);
+    Object.assign(this.peakBytes, { search: peaks.search, train: peaks.train });
   }
 }

@@ -27,6 +27,8 @@ export interface RunControl {
 
 /** A course that can take its state back, and be ended. */
 export interface ResumableCourse extends Course {
+  /** Groups of tensors that `save` makes and `restore` takes. */
+  readonly tensorGroups: readonly string[];
   restore(checkpoint: Checkpoint, state: Readonly<Record<string, unknown>>): void;
   dispose(): void;
 }
@@ -158,7 +160,7 @@ function resume(run: RunDirectory, course: ResumableCourse, observer: Observer) 
     observer.warn(`${run.path} has no checkpoint yet: the run begins again`);
     return startPosition();
   }
-  const checkpoint = run.resume();
+  const checkpoint = run.resume(course.tensorGroups);
   if (checkpoint.warning !== null) observer.warn(checkpoint.warning);
   const state = plainObject(checkpoint.state);
   const position = readPosition(state.position);

@@ -116,13 +116,15 @@ export class Training implements Course {
     };
   }
 
+  get tensorGroups(): readonly string[] {
+    return ["model", "optimiser", ...(this.averaged === null ? [] : ["averaged"])];
+  }
+
   /** @throws IstaError WEIGHTS_MISMATCH, SAFETENSORS_DTYPE */
   restore({ tensors }: Checkpoint): void {
     this.network.loadStateDict(stateDictFrom(tensors.model));
     this.sgd.loadStateDict(floatTensors(tensors.optimiser), this.network.device);
-    if (this.averaged !== null && tensors.averaged !== undefined) {
-      this.averaged.loadStateDict(stateDictFrom(tensors.averaged));
-    }
+    this.averaged?.loadStateDict(stateDictFrom(tensors.averaged));
   }
 
   /** Begins with other weights than random ones. @throws IstaError WEIGHTS_MISMATCH */
