@@ -21,6 +21,9 @@ import { cosine, dropPathProbability } from "../train/schedules.js";
 import type { Sources } from "../train/sources.js";
 import { ArchitectureSearch, nodeName } from "./architecture-search.js";
 
+/** Below this, the variance of what a node passes on drowns in the epsilon of the next batch norm (1e-5). */
+const faintWeight = 0.01;
+
 export class OneStageSearch extends ArchitectureSearch {
   protected readonly updateRules: UpdateRules;
   /** Epochs that the search phase took; null while it goes on. */
