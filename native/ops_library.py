@@ -16,6 +16,12 @@ def _stale(target: pathlib.Path, sources) -> bool:
     return not target.exists() or any(source.stat().st_mtime > target.stat().st_mtime for source in sources)
 
 
+def _link(library: pathlib.Path, objects, extra=()) -> None:
+    paths = [f"-L{path}" for path in cpp_extension.library_paths()]
+    subprocess.run(["g++", "-shared", "-fopenmp", *extra, "-o", str(library), *map(str, objects), *paths, "-ltorch",
+                    "-ltorch_cpu", "-lc10"], check=True)
+
+
 def build(folder: pathlib.Path = NATIVE.parent / "build" / "ops-python", extra=(), jobs: int = 2) -> pathlib.Path:
     """Compiles what changed (an object depends on all headers) and returns the library's path."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,15 +38,34 @@ def build(folder: pathlib.Path = NATIVE.parent / "build" / "ops-python", extra=(
         list(pool.map(compile_one, todo))
     library = folder / "libista_ops.so"
     if todo or _stale(library, objects.values()):
-        paths = [f"-L{path}" for path in cpp_extension.library_paths()]
-        subprocess.run(["g++", "-shared", "-fopenmp", *extra, "-o", str(library), *map(str, objects.values()), *paths,
-                        "-ltorch", "-ltorch_cpu", "-lc10"], check=True)
+        _link(library, objects.values(), extra)
+    return library
+
+
+def linked_from_the_addon(folder: pathlib.Path = NATIVE.parent / "build") -> pathlib.Path | None:
+    """A library of the object files that the addon was linked from, where they are up to date."""
+    sources = list((NATIVE / "ops").glob("*.cc"))
+    objects = [folder / f"ops-{source.stem}.o" for source in sources]
+    headers = list((NATIVE / "ops").glob("*.h"))
+    if any(_stale(compiled, [source, *headers]) for source, compiled in zip(sources, objects)):
+        return None
+    library = folder / "libista_ops.so"
+    if _stale(library, objects):
+        _link(library, objects)
     return library
 
 
 def load():
     """The operators as `torch.ops.ista`. ISTA_OPS_LIBRARY names a library that is built already."""
-    torch.ops.load_library(os.environ.get("ISTA_OPS_LIBRARY") or str(build()))
+    named = os.environ.get("ISTA_OPS_LIBRARY")
+    library = named or linked_from_the_addon()
+    try:
+        torch.ops.load_library(str(library or build()))
+    except OSError:
+        # The addon's objects may belong to another libtorch than Python's.
+        if named or library is None:
+            raise
+        torch.ops.load_library(str(build()))
     return torch.ops.ista
 
 

@@ -203,6 +203,16 @@ class NodeTest(unittest.TestCase):
                 self.assertTrue(torch.equal(first[name], again[name]), f"{name}, {threads} threads")
         torch.set_num_threads(2)
 
+    def test_recomputing_gives_the_same_bits(self):
+        for arguments in ({"affine": True}, {"training": False, "wanted": "inputs"}, {"wanted": "weights", "strides": [2, 2, 2]}):
+            case = Case([SEPARABLE_5, DILATED_3, SKIP], channels=6, size=(8, 8), **arguments)
+            stored = case.run(torch.float32)
+            ista.set_recompute(True)
+            again = case.run(torch.float32)
+            ista.set_recompute(False)
+            for name in stored:
+                self.assertTrue(torch.equal(stored[name], again[name]), name)
+
     def test_ties_of_max_pooling_go_to_the_first(self):
         case = Case([MAX], channels=3, size=(6, 6), bare=True)
         case.inputs = [torch.randint(0, 3, (3, 3, 6, 6), generator=torch.Generator().manual_seed(5)).float()]

@@ -2,12 +2,15 @@
 #include "branch.h"
 
 #include <array>
+#include <atomic>
 
 #include "profile.h"
 
 namespace ista {
 namespace fused {
 namespace {
+
+std::atomic<bool> recompute{false};
 
 Filter filter_of(const Branch& branch, const Tensor& depthwise, int64_t stride) {
   return {static_cast<int>(depthwise.size(2)), is_dilated(branch.operation) ? 2 : 1, static_cast<int>(stride)};
@@ -267,6 +270,24 @@ void forward(Branch& branch, const Tensor& input, TensorList convolutions, const
   const StageWeights second = stage_weights(branch, convolutions[2], convolutions[3], 1, stage.out_channels);
   branch.out_channels = second.out_channels;
   branch.raw = stage_forward(branch, branch.middle_raw, branch.middle_norm, second, last, settings, branch.norm);
+}
+
+void set_recompute(bool on) { recompute = on; }
+bool recompute_enabled() { return recompute; }
+
+void drop_raw(Branch& branch) {
+  if (branch.convolves()) branch.raw = Tensor();
+}
+
+void restore_raw(Branch& branch, const Tensor& input, TensorList convolutions) {
+  if (!branch.convolves() || branch.raw.defined()) return;
+  const bool separable = is_separable(branch.operation);
+  const Tensor& from = separable ? branch.middle_raw : input;
+  const int64_t last = separable ? 2 : 0;
+  const StageWeights stage =
+      stage_weights(branch, convolutions[last], convolutions[last + 1], separable ? 1 : branch.stride, from.size(1));
+  NormState unused;
+  branch.raw = stage_forward(branch, from, branch.middle_norm, stage, Norm{}, {}, unused);
 }
 
 void backward(const Branch& branch, const Tensor& input, TensorList convolutions, const Tensor& gradient,

@@ -24,6 +24,7 @@ struct Branch {
            : operation == kSkip && stride == 1                ? Source::kInput
                                                               : Source::kTensor;
   }
+  bool convolves() const { return is_separable(operation) || is_dilated(operation); }
   const char* name() const;
   float mask_of(int image) const { return mask.defined() ? mask.data_ptr<float>()[image] : 1.0f; }
 };
@@ -46,6 +47,14 @@ class RawReader {
 // Runs the operation up to (not including) its last batch norm, whose statistics it takes. `input` is channels-last.
 void forward(Branch& branch, const Tensor& input, TensorList convolutions, const Norm& first, const Norm& last,
              NormSettings settings);
+
+// Whether the values before a branch's last batch norm, where they come from a convolution, are dropped after the forward pass and
+// computed again in the backward pass: a third less memory for a tenth more time. Off at first.
+void set_recompute(bool on);
+bool recompute_enabled();
+// Drops them; computes them again.
+void drop_raw(Branch& branch);
+void restore_raw(Branch& branch, const Tensor& input, TensorList convolutions);
 
 struct BranchGradients {
   Tensor input;                      // in and out: added to if defined, otherwise made

@@ -100,6 +100,9 @@ variable_list NodeBackward::apply(variable_list&& gradients) {
   for (auto& input : inputs) sources.push_back(channels_last(input.unpack()));
   for (auto& convolution : convolutions) kernels.push_back(convolution.unpack());
 
+  const auto kernels_of = [&](size_t k) {
+    return TensorList(kernels).slice(places[k].convolution, places[k].convolution_count);
+  };
   std::vector<BranchGradients> wanted(branches.size());
   std::vector<bool> wants_sums(branches.size()), wants_branch(branches.size());
   for (size_t k = 0; k < branches.size(); ++k) {
@@ -113,6 +116,7 @@ variable_list NodeBackward::apply(variable_list&& gradients) {
     if (wanted[k].wants_middle_norm) wants_branch[k] = true;
     wants_sums[k] = wants_weights || wants_norm(place.norm + place.norm_count - 1) ||
                     (branches[k].norm.exists && branches[k].norm.batch_statistics && wants_branch[k]);
+    if (wants_sums[k] || wants_branch[k]) restore_raw(branches[k], sources[k], kernels_of(k));
   }
   std::vector<GradientSums> sums = gradient_sums(gradient, sources, wants_sums);
   if (wants_weights) result[edge_of_weights()] = weights_gradient(sums, channels);
@@ -135,10 +139,9 @@ variable_list NodeBackward::apply(variable_list&& gradients) {
       }
     }
     if (wanted[k].wants_input) wanted[k].input = result[target];
-    const TensorList branch_kernels = TensorList(kernels).slice(place.convolution, place.convolution_count);
     const RawGradient coefficients =
         raw_gradient(branches[k].norm, channels, factors[k], sums[k].sums(0), sums[k].products(0), count);
-    backward(branches[k], sources[k], branch_kernels, gradient, coefficients, wanted[k]);
+    backward(branches[k], sources[k], kernels_of(k), gradient, coefficients, wanted[k]);
     if (wanted[k].wants_input) result[target] = wanted[k].input;
     for (int64_t i = 0; i < place.convolution_count; ++i) {
       if (wanted[k].wants_convolution[i]) result[edge_of_convolution(place.convolution + i)] = wanted[k].convolutions[i];
@@ -147,6 +150,7 @@ variable_list NodeBackward::apply(variable_list&& gradients) {
       result[edge_of_norm(place.norm)] = wanted[k].middle_gamma;
       result[edge_of_norm(place.norm) + 1] = wanted[k].middle_beta;
     }
+    if (recompute_enabled()) drop_raw(branches[k]);
   }
   return result;
 }
@@ -227,6 +231,7 @@ Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, In
   }
   for (const Tensor& source : inputs) backward->inputs.emplace_back(source, false);
   for (const Tensor& convolution : convolutions) backward->convolutions.emplace_back(convolution, false);
+  if (recompute_enabled()) std::for_each(branches.begin(), branches.end(), drop_raw);
   backward->branches = std::move(branches);
   backward->places = std::move(places);
   backward->factors = std::move(factors);

@@ -1,7 +1,7 @@
 // Registers the operators of namespace `ista` with libtorch.
 #include <torch/library.h>
 
-#include "fused.h"
+#include "branch.h"
 #include "profile.h"
 
 namespace ista {
@@ -83,6 +83,7 @@ TORCH_LIBRARY(ista, library) {
       "sgd_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] momenta, float lr, float momentum, "
       "float weight_decay, float max_norm) -> float",
       &sgd_step);
+  library.def("set_recompute(bool on) -> ()", &fused::set_recompute);
   library.def("profile_start() -> ()", &profile_start);
   library.def("profile_report() -> str", &profile_report);
 }

@@ -1,0 +1,28 @@
+// The fused kernels for long: more shapes, and the address and thread sanitizers.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { packageFolder } from "../src/base/package.js";
+
+const python = process.env.ISTA_NAS_PYTHON ?? "/usr/bin/python3";
+const hasTorch = spawnSync(python, ["-c", "import torch"]).status === 0;
+if (!hasTorch) console.warn(`left out: ${python} has no torch (ISTA_NAS_PYTHON may name another)`);
+
+describe.skipIf(!hasTorch)("fused kernels", () => {
+  it("compute what the compositions compute, for hundreds of shapes", () => {
+    const { status, stderr } = spawnSync(python, [join(packageFolder, "native/test_ops.py"), "--long"], {
+      encoding: "utf8",
+    });
+    expect(status, stderr).toBe(0);
+  });
+});
+
+describe.each(["address", "thread"])("under the %s sanitizer", (kind) => {
+  it("no kernel reads or writes where it should not", () => {
+    const { status, stdout, stderr } = spawnSync(join(packageFolder, "native/sanitize.sh"), [kind], {
+      encoding: "utf8",
+    });
+    expect(status, `${stdout}\n${stderr}`).toBe(0);
+    expect(stdout).toContain("all finite");
+  });
+});

@@ -1,0 +1,19 @@
+// The fused kernels against their compositions in double precision (native/test_ops.py, in Python for its autograd checks).
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { packageFolder } from "../src/base/package.js";
+
+const python = process.env.ISTA_NAS_PYTHON ?? "/usr/bin/python3";
+const hasTorch = spawnSync(python, ["-c", "import torch"]).status === 0;
+if (!hasTorch) console.warn(`left out: ${python} has no torch (ISTA_NAS_PYTHON may name another)`);
+
+describe.skipIf(!hasTorch)("fused kernels", () => {
+  it("compute what the compositions compute", () => {
+    const { status, stderr } = spawnSync(python, [join(packageFolder, "native/test_ops.py")], {
+      encoding: "utf8",
+    });
+    expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/Ran \d\d tests/);
+  }, 900_000);
+});
