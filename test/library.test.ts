@@ -23,8 +23,8 @@ it("recovers a sparse code by `ista-nas/sparse`", () => {
   const output = runNode(`
     import { drawMeasurement, recover } from "ista-nas/sparse";
     import { RandomStream } from "ista-nas";
-    const matrix = drawMeasurement("gaussian", 7, 14, RandomStream.named(1, "example"));
-    const compressed = Float64Array.from({ length: 7 }, (_, row) => 2 * matrix.data[row * 14 + 3] - matrix.data[row * 14 + 9]);
+    const matrix = drawMeasurement("gaussian", 40, 60, RandomStream.named(1, "example"));
+    const compressed = Float64Array.from({ length: 40 }, (_, row) => 2 * matrix.data[row * 60 + 3] - matrix.data[row * 60 + 9]);
     const { support, code } = recover(matrix, compressed, { method: "path", sparsity: 2, lambda: 1e-5 });
     console.log(JSON.stringify([support, support.map((index) => Number(code[index].toFixed(6)))]));
   `);
