@@ -172,7 +172,7 @@ export const presets: Readonly<Record<string, Preset>> = {
       codeLearningRate: 0.01,
       recovery: "path",
       measurement: "gaussian",
-      freezeTolerance: 0.03,
+      freezeTolerance: 0.05,
       dropPath: 0.1,
     },
   },
