@@ -110,14 +110,23 @@ Napi::Value call(const Napi::CallbackInfo& info) {
   // Shapes are only worth printing when something went wrong, and the stack is consumed by the call.
   const auto shapes = [&]() {
     std::string text;
-    for (uint32_t i = 0; i < given && i < arguments.size(); ++i) {
-      const Napi::Value value = values.Get(i);
-      if (arguments[i].type()->kind() != c10::TypeKind::TensorType || !value.IsNumber()) continue;
+    const auto add = [&](const std::string& name, const Napi::Value& value) {
+      if (!value.IsNumber()) return;
       try {
-        text += (text.empty() ? "" : ", ") + arguments[i].name() + " " +
-                describe(addon.tensors.get(value.As<Napi::Number>().DoubleValue()));
+        const std::string shape = describe(addon.tensors.get(value.As<Napi::Number>().DoubleValue()));
+        text += (text.empty() ? "" : ", ") + name + " " + shape;
       } catch (const HandleError&) {
       }
+    };
+    constexpr uint32_t most = 4;  // of a list
+    for (uint32_t i = 0; i < given && i < arguments.size(); ++i) {
+      const Napi::Value value = values.Get(i);
+      const std::string type = arguments[i].type()->str();
+      if (type == "Tensor" || type == "Tensor?") add(arguments[i].name(), value);
+      if (type != "Tensor[]" || !value.IsArray()) continue;
+      const auto list = value.As<Napi::Array>();
+      for (uint32_t k = 0; k < most && k < list.Length(); ++k)
+        add(arguments[i].name() + "[" + std::to_string(k) + "]", list.Get(k));
     }
     return text.empty() ? text : " (" + text + ")";
   };

@@ -174,6 +174,16 @@ export function readPosition(value: unknown): Position {
   return position;
 }
 
+/** Says where in the run memory was missing, and what to do. */
+function withPlace(error: unknown, phase: string, { epoch, step }: Position): unknown {
+  if (!(error instanceof IstaError) || error.code !== "ENGINE_OUT_OF_MEMORY") return error;
+  return new IstaError(
+    error.code,
+    `${phase}: step ${step + 1} of epoch ${epoch + 1}: ${error.message}; the last checkpoint is as it was: end other programs and go on with --resume, or start again with a smaller --batch-size`,
+    { cause: error },
+  );
+}
+
 /**
  * Runs the course from `position` to its end. Every epoch is recorded and saved; inside epochs a checkpoint is made
  * every `saveEvery` minutes and when the run is stopped.
@@ -207,7 +217,9 @@ export async function runCourse(
       if (stop()) return interrupt();
       const started = seconds();
       const waitedBefore = course.waitedSeconds;
-      const { loss, correct, count } = await course.step(position.epoch, position.step);
+      const { loss, correct, count } = await course.step(position.epoch, position.step).catch((error) => {
+        throw withPlace(error, course.phase, position);
+      });
       const taken = seconds() - started;
       position.step += 1;
       position.lossSum += loss * count;
