@@ -3,7 +3,7 @@ import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import type { Normalisation } from "../data/types.js";
 import { Network } from "../nn/network.js";
-import type { StateDict } from "../nn/parameters.js";
+import { checkStateDict, type StateDict, withoutAuxiliaryHead } from "../nn/parameters.js";
 import { type Genotype, validateGenotype } from "../space/genotype.js";
 import {
   evaluationNetwork,
@@ -12,6 +12,7 @@ import {
   type NormPlacement,
   validateShape,
 } from "../space/layout.js";
+import { parameterList } from "../space/parameters.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 import { stateDictFrom } from "./state-dict.js";
 
@@ -115,7 +116,17 @@ export function usableNetwork({ genotype, shape, norms }: ModelDescription): Net
 
 /** @throws IstaError WEIGHTS_MISMATCH */
 export function networkOf(model: Model, device = "cpu"): Network {
-  const network = new Network(usableNetwork(model), { seed: 0, device });
+  const description = usableNetwork(model);
+  const { cells } = description.shape;
+  // A description that lies must not make a network that is larger than its file.
+  if (cells > model.weights.size) {
+    throw new IstaError(
+      "WEIGHTS_MISMATCH",
+      `weights: expected those of ${cells} cells, came ${model.weights.size} tensors`,
+    );
+  }
+  checkStateDict(withoutAuxiliaryHead(model.weights), parameterList(description));
+  const network = new Network(description, { seed: 0, device });
   network.loadStateDict(model.weights);
   return network;
 }

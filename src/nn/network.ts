@@ -5,7 +5,7 @@ import { Tensor } from "../engine/tensor.js";
 import type { CellType } from "../space/darts.js";
 import type { NetworkDescription, NetworkLayout } from "../space/layout.js";
 import { parameterList } from "../space/parameters.js";
-import { checkStateDict, ParameterStore, type StateDict } from "./parameters.js";
+import { checkStateDict, ParameterStore, type StateDict, withoutAuxiliaryHead } from "./parameters.js";
 import {
   type AffineRule,
   type NetworkPlan,
@@ -114,9 +114,7 @@ export class Network {
       connections: candidates ?? this.description.connections,
     });
     const used =
-      this.description.shape.auxiliary || candidates !== undefined
-        ? stored
-        : new Map([...stored].filter(([name]) => !name.startsWith("auxiliary_head.")));
+      this.description.shape.auxiliary || candidates !== undefined ? stored : withoutAuxiliaryHead(stored);
     checkStateDict(used, expected, () => candidates !== undefined);
     for (const [name, tensor] of used) this.store.set(name, tensor);
   }

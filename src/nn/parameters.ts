@@ -138,6 +138,10 @@ export class ParameterStore {
   }
 }
 
+/** Weights for a network without auxiliary head. */
+export const withoutAuxiliaryHead = (stored: StateDict): StateDict =>
+  new Map([...stored].filter(([name]) => !name.startsWith("auxiliary_head.")));
+
 /**
  * Compares a state dict from outside with the tensors that a network has.
  * @param optional whether a tensor may be absent (counters of batches are always optional)
