@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #ifdef __SANITIZE_THREAD__
 #include <thread>
 #include <vector>
@@ -38,13 +39,15 @@ void for_ranges(int64_t count, const Body& body) {
 #endif
 }
 
-// body(chunk, first image, end, arena of the thread).
+// body(chunk, first image, end, arena of the thread). Threads take the chunks as they come to them: one that is held up by other work
+// of the machine holds up nobody.
 template <class Body>
 void for_chunks(int images, const Body& body) {
   const Chunks chunks(images);
-  for_ranges(chunks.count, [&](int64_t first, int64_t last) {
-    for (int64_t chunk = first; chunk < last; ++chunk) {
-      body(static_cast<int>(chunk), chunks.begin(chunk), chunks.begin(chunk + 1), Arena::of_thread());
+  std::atomic<int> next{0};
+  for_ranges(std::min(chunks.count, at::get_num_threads()), [&](int64_t, int64_t) {
+    for (int chunk; (chunk = next.fetch_add(1)) < chunks.count;) {
+      body(chunk, chunks.begin(chunk), chunks.begin(chunk + 1), Arena::of_thread());
     }
   });
 }
