@@ -181,7 +181,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     description: "trains given cells on the bundled images for a few epochs",
     values: {
       data: "bundled",
-      epochs: 6,
+      epochs: 5,
       batchSize: 64,
       cells: 5,
       channels: 16,
