@@ -1,22 +1,12 @@
 // Progress of a long run: one rewritten line on a terminal, a line now and then in a pipe or a log file.
 import { formatDuration, formatPercent } from "../base/format.js";
 import { printable, styled } from "../base/terminal.js";
+// A type only: the module behind it loads the tensor library.
+import type { ProgressState as RunProgress } from "../train/loop.js";
 
-export interface ProgressState {
-  /** What is being done: `search`, `train`, `validate`. */
-  phase: string;
-  /** Epoch in progress, from 1, and how many there will be. */
-  epoch: number;
-  epochs: number;
-  /** Steps done in this epoch, and how many it has. */
-  step: number;
-  steps: number;
-  loss?: number;
-  /** 0..1 */
-  accuracy?: number;
-  /** Images done since the run began or went on; for the speed. */
-  images: number;
-}
+/** How far a run is; what has no loss, such as an evaluation, leaves it out. */
+export type ProgressState = Omit<RunProgress, "loss" | "accuracy"> &
+  Partial<Pick<RunProgress, "loss" | "accuracy">>;
 
 export interface ProgressOptions {
   stream?: NodeJS.WriteStream;

@@ -62,12 +62,9 @@ export const operators = {
   averagePool: operator<[Tensor, number[], number[], number[], boolean, boolean], Tensor>("aten::avg_pool2d"),
   globalAveragePool: operator<[Tensor, number[], boolean], Tensor>("aten::mean", "dim"),
   convolution: operator<[Tensor, Tensor, null, number[], number[], number[], number], Tensor>("aten::conv2d"),
-  /** input, gamma, beta, running mean, running variance, training, momentum, epsilon, cuDNN enabled */
-  batchNorm: operator<[Tensor, ...NormTensors, boolean, number, number, boolean], Tensor>("aten::batch_norm"),
   linear: operator<[Tensor, Tensor, Tensor], Tensor>("aten::linear"),
   /** logits [N, K], labels [N] int64, class weights, reduction (1: mean, 2: sum), ignored label, label smoothing */
   crossEntropy: operator<[Tensor, Tensor, null, number, number, number], Tensor>("aten::cross_entropy_loss"),
-  topK: operator<[Tensor, number, number, boolean, boolean], [Tensor, Tensor]>("aten::topk"),
 
   /** inputs, weights, operations, strides, convolutions, norms, masks, training, momentum, epsilon */
   node: operator<
