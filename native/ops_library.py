@@ -27,7 +27,7 @@ def build(folder: pathlib.Path = NATIVE.parent / "build" / "ops-python", extra=(
     folder.mkdir(parents=True, exist_ok=True)
     headers = list((NATIVE / "ops").glob("*.h"))
     sources = sorted((NATIVE / "ops").glob("*.cc"))
-    includes = [f"-I{path}" for path in cpp_extension.include_paths()]
+    includes = [f"-isystem{path}" for path in cpp_extension.include_paths()]
     objects = {source: folder / f"{source.stem}.o" for source in sources}
 
     def compile_one(source):

@@ -319,6 +319,87 @@ class DenseTest(unittest.TestCase):
             ista.relu_conv_norm([x, x[:1]], torch.randn(8, 16, 1, 1), n, True, MOMENTUM, EPSILON)
 
 
+class AddingInPlaceTest(unittest.TestCase):
+    """Fused operators add their gradients into the one that made the tensor; nobody who looks may see the difference."""
+
+    def network(self, dtype, look=None):
+        """A tensor that fused operators and others read, several times; `look` is given it. The loss and the leaves."""
+        generator = torch.Generator().manual_seed(3)
+        tensor = lambda *shape: (torch.randn(*shape, generator=generator).to(dtype) / shape[1] ** 0.5).requires_grad_()
+        n = lambda: [None, None, torch.zeros(8, dtype=dtype), torch.ones(8, dtype=dtype)]
+        node = lambda inputs, operations, strides, kernels, norms: ista.node(
+            inputs, None, operations, strides, kernels, norms, [None] * len(inputs), True, MOMENTUM, EPSILON)
+        image, first, second = tensor(4, 8, 9, 7), tensor(8, 8, 1, 1), tensor(8, 24, 1, 1)
+        kernels = [tensor(8, 1, 3, 3), tensor(8, 8, 1, 1)]
+        halves = [tensor(4, 16, 1, 1), tensor(4, 16, 1, 1)]
+        shared = ista.relu_conv_norm([image], first, n(), True, MOMENTUM, EPSILON)
+        if look:
+            look(shared)
+        one = node([shared, shared], [DILATED_3, AVERAGE], [1, 1], kernels, n() + n())
+        two = node([shared, one], [MAX, SKIP], [1, 1], [], n() + [None] * 4)
+        three = ista.relu_conv_norm([shared, one, shared], second, n(), True, MOMENTUM, EPSILON)
+        four = ista.factorized_reduce([one, shared], *halves, n(), True, MOMENTUM, EPSILON)
+        loss = (two * three).sin().sum() + (shared * one).cos().sum() + four.exp().sum()
+        return loss, shared, [image, first, second, *kernels, *halves]
+
+    def close(self, actual, expected):
+        error = ((actual.double() - expected.double()).norm() / expected.double().norm()).item()
+        self.assertLess(error, 1e-5)
+
+    def test_gradients_of_a_tensor_that_many_read(self):
+        exact, _, exact_leaves = self.network(torch.float64)
+        loss, _, leaves = self.network(torch.float32)
+        for gradient, expected in zip(torch.autograd.grad(loss, leaves), torch.autograd.grad(exact, exact_leaves)):
+            self.close(gradient, expected)
+
+    def test_somebody_asks_for_the_gradient_in_the_middle(self):
+        exact, exact_shared, exact_leaves = self.network(torch.float64)
+        loss, shared, leaves = self.network(torch.float32)
+        wanted = torch.autograd.grad(exact, [exact_shared, *exact_leaves], retain_graph=True)
+        for gradient, expected in zip(torch.autograd.grad(loss, [shared, *leaves], retain_graph=True), wanted):
+            self.close(gradient, expected)
+        self.close(torch.autograd.grad(loss, shared)[0], wanted[0])
+
+    def test_hooks_see_the_whole_gradient(self):
+        exact, exact_shared, _ = self.network(torch.float64)
+        expected, = torch.autograd.grad(exact, exact_shared)
+        seen = []
+        loss, _, _ = self.network(torch.float32, lambda shared: shared.register_hook(seen.append))
+        loss.backward()
+        self.assertEqual(len(seen), 1)
+        self.close(seen[0], expected)
+        loss, shared, _ = self.network(torch.float32, lambda shared: shared.retain_grad())
+        loss.backward()
+        self.close(shared.grad, expected)
+
+    def test_nothing_is_left_for_the_next_pass(self):
+        loss, _, leaves = self.network(torch.float32)
+        first = torch.autograd.grad(loss, leaves, retain_graph=True)
+        torch.autograd.grad(loss, leaves[:1], retain_graph=True)
+        for gradient, again in zip(first, torch.autograd.grad(loss, leaves)):
+            self.assertTrue(torch.equal(gradient, again))
+
+
+class MemoryTest(unittest.TestCase):
+    """Blocks of memory that are halved, joined and given to others: no two tensors may share one."""
+
+    def test_no_two_tensors_overlap(self):
+        draw = random.Random(5)
+        alive, norms = [], [None] * 4
+        for turn in range(400 if LONG else 120):
+            if alive and draw.random() < 0.48:
+                tensor, value = alive.pop(draw.randrange(len(alive)))
+                self.assertTrue(bool((tensor == value).all()), f"turn {turn}: {tuple(tensor.shape)}")
+                del tensor
+                continue
+            # An identity node makes a fresh tensor of this library's.
+            shape = (draw.choice((1, 8, 64)), draw.choice((3, 16, 36, 64)), draw.choice((8, 16, 33)), draw.choice((8, 32)))
+            tensor = ista.node([torch.full(shape, float(turn))], None, [SKIP], [1], [], norms, [None], True, MOMENTUM, EPSILON)
+            alive.append((tensor, turn))
+        for tensor, value in alive:
+            self.assertTrue(bool((tensor == value).all()))
+
+
 class SgdTest(unittest.TestCase):
     def test_like_torch(self):
         for dtype, max_norm in itertools.product((torch.float32, torch.float64), (0.0, 0.5, 1e6)):

@@ -75,14 +75,16 @@ StageGradients stage_backward(const Branch& branch, const Tensor& input, const N
                                4.0 * (raw.numel() * 2 + input.numel() * 2));
     for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
       Stage stage(arena, weights, height, width, true);
+      float* const depthwise = wants_depthwise ? depthwise_sums.start(chunk) : nullptr;
+      float* const pointwise = wants_pointwise ? pointwise_sums.start(chunk) : nullptr;
       for (int i = first; i < last; ++i) {
         const StageGradientOfImage task{image(gradient, i),
                                         masked ? branch.mask_of(i) : 1.0f,
                                         image(raw, i),
                                         input_gradient.defined() ? image_to_write(input_gradient, i) : nullptr,
                                         accumulate,
-                                        wants_depthwise ? depthwise_sums.chunk(chunk) : nullptr,
-                                        wants_pointwise ? pointwise_sums.chunk(chunk) : nullptr};
+                                        depthwise,
+                                        pointwise};
         stage.backward(image(input, i), Affine::of(before), coefficients, task);
         if (sums == nullptr) continue;
         add_gradient_sums(task.input_gradient, weights.channels, image(input, i), weights.channels, height * width,
@@ -102,6 +104,13 @@ StageGradients stage_backward(const Branch& branch, const Tensor& input, const N
     weights.unpack_pointwise(pointwise_sums.total().data(), result.pointwise.data_ptr<float>());
   }
   return result;
+}
+
+// The gradient tensor that a branch adds to, made if it is not there yet.
+bool prepare_input_gradient(const Tensor& input, BranchGradients& wanted) {
+  const bool accumulate = wanted.input.defined();
+  if (!accumulate) wanted.input = empty_images(input.size(0), input.size(1), input.size(2), input.size(3));
+  return accumulate;
 }
 
 // Statistics of a pooled image or of the input itself.
@@ -144,7 +153,7 @@ void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gr
     float* differences = arena.floats(static_cast<size_t>(pixels) * pitch);
     float* pooled = pooling ? arena.floats(static_cast<size_t>(pixels) * pitch) : nullptr;
     float* compact = pooling && pitch != channels ? arena.floats(static_cast<size_t>(pixels) * channels) : pooled;
-    Pool pool(arena, maximum, branch.stride, height, width, channels);
+    Pool pool(arena, maximum, branch.stride, height, width, channels, true);
     for (int i = first; i < last; ++i) {
       const float* raw = image(input, i);
       if (pooling && (maximum || coefficients.uses_raw)) {
@@ -158,10 +167,7 @@ void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gr
         store_pixels(differences, pitch, pixels, channels, accumulate, out);
         continue;
       }
-      const Plane& plane = pool.backward(image(input, i), pooled, differences);
-      for (int y = 0; y < height; ++y) {
-        store_pixels(plane.row(y), pitch, width, channels, accumulate, out + static_cast<ptrdiff_t>(y) * width * channels);
-      }
+      pool.backward(image(input, i), pooled, differences, accumulate, out);
     }
   });
 }
@@ -195,36 +201,24 @@ void reduction_backward(const Branch& branch, const Tensor& input, TensorList co
   const DenseWeights weights = pack(shape, convolutions);
   const int images = input.size(0);
   const bool any_weight = wanted.wants_convolution[0] || wanted.wants_convolution[1];
-  Tensor input_gradient;
-  if (wanted.wants_input) input_gradient = empty_images(images, input.size(1), input.size(2), input.size(3));
+  const bool accumulate = wanted.wants_input && prepare_input_gradient(input, wanted);
   PartialSums sums(any_weight ? images : 0, weights.gradient_size());
   {
     const ProfileScope profile(branch.name(), 2.0 * gradient.numel() * input.size(1) * (any_weight + wanted.wants_input),
                                4.0 * (input.numel() * 2 + gradient.numel() * 2));
     for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
       Dense dense(arena, weights);
+      float* const weight_sums = any_weight ? sums.start(chunk) : nullptr;
       for (int i = first; i < last; ++i) {
         const DenseGradientOfImage task{image(gradient, i), image(branch.raw, i),
-                                        {input_gradient.defined() ? image_to_write(input_gradient, i) : nullptr},
-                                        any_weight ? sums.chunk(chunk) : nullptr};
+                                        {wanted.wants_input ? image_to_write(wanted.input, i) : nullptr},
+                                        {accumulate},
+                                        weight_sums};
         dense.backward({image(input, i)}, coefficients, branch.mask_of(i), task);
       }
     });
   }
   if (any_weight) wanted.convolutions = unpack(shape, convolutions, sums.total(), weights);
-  if (!wanted.wants_input) return;
-  if (wanted.input.defined()) {
-    wanted.input.add_(input_gradient);
-  } else {
-    wanted.input = input_gradient;
-  }
-}
-
-// The gradient tensor that a branch adds to, made if it is not there yet.
-bool prepare_input_gradient(const Tensor& input, BranchGradients& wanted) {
-  const bool accumulate = wanted.input.defined();
-  if (!accumulate) wanted.input = empty_images(input.size(0), input.size(1), input.size(2), input.size(3));
-  return accumulate;
 }
 
 }  // namespace
@@ -238,7 +232,7 @@ const char* Branch::name() const {
 RawReader::RawReader(Arena& arena, const Branch& branch, const Tensor& input)
     : values_(branch.source() == Source::kTensor ? branch.raw : input), pitch_(branch.out_channels) {
   if (branch.source() != Source::kPool) return;
-  pool_.emplace_back(arena, branch.operation == kMaxPool, branch.stride, input.size(2), input.size(3), input.size(1));
+  pool_.emplace_back(arena, branch.operation == kMaxPool, branch.stride, input.size(2), input.size(3), input.size(1), false);
   pitch_ = pool_[0].pitch();
   pooled_ = arena.floats(static_cast<size_t>(branch.out_height) * branch.out_width * pitch_);
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "dense_tensors.h"
+#include "fused_node.h"
 #include "profile.h"
 
 namespace ista {
@@ -15,10 +16,11 @@ namespace {
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
 
-class DenseBackward : public torch::autograd::Node {
+class DenseBackward : public FusedNode {
  public:
   variable_list apply(variable_list&& gradients) override;
   void release_variables() override {
+    FusedNode::release_variables();
     inputs.clear();
     weights.clear();
     raw = Tensor();
@@ -53,8 +55,8 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
   TORCH_CHECK(!at::GradMode::is_enabled(), "fused convolution: has no second derivative; use double precision for that");
   const size_t input_count = inputs.size(), weight_count = weights.size();
   variable_list result(num_outputs());
-  if (!gradients[0].defined()) return result;
-  const Tensor gradient = channels_last(gradients[0]);
+  const Tensor gradient = take_gradient(gradients[0]);
+  if (!gradient.defined()) return result;
   const int images = gradient.size(0), channels = gradient.size(1);
   const Tensor seen = raw.defined() ? raw : norm.exists ? output.unpack(shared_from_this()) : gradient;
   const float* mean = raw.defined() ? norm.mean.data() : beta.data();
@@ -92,11 +94,15 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
 
   const DenseWeights packed = pack(shape, kernels);
   std::vector<Tensor> input_gradients(input_count);
+  std::vector<bool> accumulate(input_count);
   bool any_input = false;
   for (size_t i = 0; i < input_count; ++i) {
     if (!task_should_compute_output(i)) continue;
     any_input = true;
-    input_gradients[i] = empty_images(images, sources[i].size(1), sources[i].size(2), sources[i].size(3));
+    input_gradients[i] = input_gradient(i, result);
+    accumulate[i] = input_gradients[i].defined();
+    if (!accumulate[i]) input_gradients[i] = empty_images(images, sources[i].size(1), sources[i].size(2), sources[i].size(3));
+    set_input_gradient(i, input_gradients[i], result);
   }
   if (any_input || any_weight) {
     PartialSums weight_sums(any_weight ? images : 0, packed.gradient_size());
@@ -108,7 +114,8 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
       std::vector<const float*> from(input_count);
       DenseGradientOfImage task;
       task.input_gradients.resize(input_count);
-      task.weight_sums = any_weight ? weight_sums.chunk(chunk) : nullptr;
+      task.accumulate = accumulate;
+      task.weight_sums = any_weight ? weight_sums.start(chunk) : nullptr;
       for (int i = first; i < last; ++i) {
         for (size_t k = 0; k < input_count; ++k) {
           from[k] = image(sources[k], i);
@@ -126,7 +133,6 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
       }
     }
   }
-  for (size_t i = 0; i < input_count; ++i) result[i] = input_gradients[i];
   if (norm_gradient) {
     result[input_count + weight_count] = sums.gamma_gradient(1.0f);
     result[input_count + weight_count + 1] = sums.beta_gradient(1.0f);

@@ -24,7 +24,8 @@ struct DenseShape {
 };
 
 struct DenseWeights : DenseShape {
-  PackedMatrix forward, back;  // [tap, input, channel] -> out channel, and back
+  PackedMatrix forward;            // [tap, input, channel] -> out channel
+  std::vector<PackedMatrix> back;  // [tap, input]: out channel -> channel
   int depth() const { return forward.depth(); }
   int pixels() const { return out_height * out_width; }
   size_t gradient_size() const { return static_cast<size_t>(depth()) * rounded_up(out_channels); }
@@ -36,6 +37,7 @@ struct DenseGradientOfImage {
   const float* gradient;               // by the normalised output, [pixels][out_channels]
   const float* raw;                    // what the coefficients' `raw` stands for
   std::vector<float*> input_gradients;  // null entries: not wanted
+  std::vector<bool> accumulate;        // per input: add to its gradient
   float* weight_sums;                  // [depth][padded out channels]; null: not wanted
 };
 
@@ -45,19 +47,27 @@ class Dense {
   Dense(Arena& arena, const DenseWeights& weights);
   // out: [pixels][out_channels]. Moments go to `sums` (null: none); `after` is applied in place (when it needs no statistics).
   void forward(const std::vector<const float*>& images, float* out, ImageSums* sums, Affine after);
-  // Input gradients are overwritten.
   void backward(const std::vector<const float*>& images, const RawGradient& coefficients, float mask,
                 const DenseGradientOfImage& task);
 
  private:
-  void gather(const std::vector<const float*>& images, int first_pixel, int pixels);
-  void scatter(const std::vector<const float*>& images, int first_pixel, int pixels, const std::vector<float*>& out);
-  // Offset in pixels of what a tap reads for an output pixel; negative: outside.
-  int source(Tap tap, int pixel) const;
+  // Splits the `pixels` output pixels from first_pixel on into runs whose sources under the tap lie in one row of the image, `stride`
+  // pixels apart: inside(first of the run, counted from first_pixel, length, pixel of the first source), outside(first, length).
+  template <class Inside, class Outside>
+  void for_runs(Tap tap, int first_pixel, int pixels, const Inside& inside, const Outside& outside) const;
+  // The strip's left side of the product: the images themselves where the kernel is 1x1, before the ReLU; otherwise gathered and after it.
+  const std::vector<ProductSource>& sources(const std::vector<const float*>& images, int first_pixel, int pixels);
+  // Zeroes the input gradients that are not added to, up to the last row that output row `out_row` reaches; `cleared` rows are done.
+  void clear_rows(int out_row, const DenseGradientOfImage& task, int& cleared) const;
+  void gather(const std::vector<const float*>& images, int first_pixel, int pixels, float* columns);
+  void store_input_gradients(const std::vector<const float*>& images, int first_pixel, int pixels, const float* raw_gradient,
+                             const DenseGradientOfImage& task);
   const DenseWeights& weights_;
-  int pitch_, out_pitch_, strip_;
-  bool overlapping_;  // an input pixel may get several contributions, or none
-  float *columns_, *raw_gradient_;
+  int pitch_, out_pitch_;
+  bool pointwise_;  // every output pixel has one source, and every input pixel is one
+  int turn_, strip_;  // pixels for which one input after the other is read or written; pixels per product
+  float *columns_ = nullptr, *raw_gradient_;
+  std::vector<ProductSource> sources_;
 };
 
 }  // namespace ista

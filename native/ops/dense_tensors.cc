@@ -89,12 +89,16 @@ DenseShape reduction_shape(const char* name, TensorList inputs, const Tensor& fi
 
 DenseWeights pack(const DenseShape& shape, TensorList weights) {
   DenseWeights packed{shape, {}, {}};
-  std::vector<Tensor> values;
-  for (const Tensor& weight : weights) values.push_back(weight.contiguous());
+  std::vector<Tensor> contiguous;
+  std::vector<const float*> values;
+  for (const Tensor& weight : weights) {
+    contiguous.push_back(weight.contiguous());
+    values.push_back(contiguous.back().data_ptr<float>());
+  }
   const int channels = std::accumulate(shape.input_channels.begin(), shape.input_channels.end(), 0);
   std::vector<float> matrix(static_cast<size_t>(channels) * shape.taps.size() * shape.out_channels);
   for_weights(shape, weights, [&](int tensor, size_t index, int row, int column) {
-    matrix[static_cast<size_t>(row) * shape.out_channels + column] = values[tensor].data_ptr<float>()[index];
+    matrix[static_cast<size_t>(row) * shape.out_channels + column] = values[tensor][index];
   });
   packed.set_matrix(matrix);
   return packed;
@@ -102,10 +106,14 @@ DenseWeights pack(const DenseShape& shape, TensorList weights) {
 
 std::vector<Tensor> unpack(const DenseShape& shape, TensorList weights, const AlignedFloats& sums, const DenseWeights& packed) {
   std::vector<Tensor> gradients;
-  for (const Tensor& weight : weights) gradients.push_back(at::empty(weight.sizes(), at::kFloat));
+  std::vector<float*> values;
+  for (const Tensor& weight : weights) {
+    gradients.push_back(at::empty(weight.sizes(), at::kFloat));
+    values.push_back(gradients.back().data_ptr<float>());
+  }
   const size_t pitch = rounded_up(packed.out_channels);
   for_weights(shape, weights, [&](int tensor, size_t index, int row, int column) {
-    gradients[tensor].data_ptr<float>()[index] = sums[row * pitch + column];
+    values[tensor][index] = sums[row * pitch + column];
   });
   return gradients;
 }

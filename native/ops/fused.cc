@@ -10,8 +10,6 @@ namespace fused {
 
 namespace {
 
-constexpr size_t kLargeTensor = size_t(1) << 19;
-
 bool accepts_one(const Tensor& tensor) {
   return !tensor.defined() ||
          (tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided);
@@ -40,10 +38,11 @@ bool accepts(const OptionalTensors& tensors) {
 }
 
 Tensor empty_images(int64_t images, int64_t channels, int64_t height, int64_t width) {
-  const Tensor tensor =
-      at::empty({images, channels, height, width}, at::TensorOptions().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
-  if (tensor.nbytes() >= kLargeTensor) prefer_large_pages(tensor.data_ptr(), tensor.nbytes());
-  return tensor;
+  const at::TensorOptions options = at::TensorOptions().dtype(at::kFloat);
+  const size_t bytes = sizeof(float) * images * channels * height * width;
+  if (bytes < kLargeBlock) return at::empty({images, channels, height, width}, options, at::MemoryFormat::ChannelsLast);
+  const int64_t row = width * channels;
+  return at::from_blob(take_block(bytes), {images, channels, height, width}, {height * row, 1, row, channels}, give_back_block, options);
 }
 
 void check_norm(const Norm& norm, NormSettings settings, int64_t channels, int64_t values) {

@@ -1,49 +1,185 @@
-// Allocator settings for activations of a few megabytes that come and go with every operator.
+// Blocks that are halved and joined again. The C library's heap, which cuts tensors of all sizes out of each other's places, grows for
+// dozens of steps until every one fits somewhere: half as much memory again as is in use, page after page cleared by the system.
 #include "memory.h"
 
-#include <cstdint>
+#include <cstdlib>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <unordered_map>
 
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#ifdef __linux__
+#if defined(__linux__) || defined(__APPLE__)
 #include <sys/mman.h>
-#include <unistd.h>
+#define ISTA_MAPS_MEMORY
 #endif
 
 namespace ista {
 namespace {
 
 #ifdef __GLIBC__
-// By default every tensor of a few megabytes may be mapped and unmapped anew, so that each of its pages is zeroed and faulted in
-// again; and the heap's end is given back in between. Memory of one step is kept for the next instead.
+// By default every tensor of some hundred kilobytes that libtorch makes may be mapped and unmapped anew, so that each of its pages is
+// zeroed and faulted in again; and the heap's end is given back in between. Memory of one step is kept for the next instead.
 [[maybe_unused]] const bool settings_made = [] {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that is allowed
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 64 << 20);
   return true;
 }();
 #endif
 
-constexpr uintptr_t kLargePage = uintptr_t(2) << 20;
-// How far the heap's end may be from a tensor at it: what malloc adds to the heap at a time.
-constexpr uintptr_t kHeapReserve = uintptr_t(128) << 20;
+constexpr size_t kLargePage = size_t(2) << 20, kPage = size_t(1) << 16, kRoot = size_t(32) << 20;
+
+size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+#ifdef ISTA_MAPS_MEMORY
+
+// Fresh zeroed memory that starts at a large page, so that address translation needs few entries.
+char* map_memory(size_t bytes) {
+  void* mapped = mmap(nullptr, bytes + kLargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  char* start = static_cast<char*>(mapped);
+  const size_t skipped = rounded(reinterpret_cast<size_t>(start), kLargePage) - reinterpret_cast<size_t>(start);
+  if (skipped > 0) munmap(start, skipped);
+  munmap(start + skipped + bytes, kLargePage - skipped);
+#ifdef MADV_HUGEPAGE
+  (void)madvise(start + skipped, bytes, MADV_HUGEPAGE);  // a refusal changes nothing but speed
+#endif
+  return start + skipped;
+}
+
+// The tensors of a network halve from stage to stage (half the pixels in either direction, twice the channels), so blocks are halved for
+// smaller ones and joined again (Knowlton 1965, buddies).
+class Blocks {
+ public:
+  void* take(size_t bytes) {
+    const size_t size = rounded(bytes, kPage);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Block* block = find(size);
+    if (block == nullptr) {
+      // What lies unused is from other work (another batch size, another network): let it go before more is asked for.
+      if (free_bytes_ > held_bytes_ / 2) release_unused();
+      block = map_block(size);
+    }
+    while (block->size / 2 >= size && block->size / 2 % kPage == 0) block = split(block);
+    remove_free(block);
+    used_[block->start] = block;
+    return block->start;
+  }
+
+  void give_back(void* data) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto used = used_.find(static_cast<char*>(data));
+    Block* block = used->second;
+    used_.erase(used);
+    add_free(block);
+    while (block->parent != nullptr && block->parent->halves[0]->free && block->parent->halves[1]->free) {
+      block = block->parent;
+      for (auto& half : block->halves) {
+        remove_free(half.get());
+        half.reset();
+      }
+      add_free(block);
+    }
+  }
+
+ private:
+  struct Block {
+    char* start;
+    size_t size;
+    Block* parent;
+    std::unique_ptr<Block> halves[2];
+    bool free = false;
+    std::list<Block*>::iterator place;  // in the list of free blocks of the size
+  };
+
+  // Or a little more: the last batch of an epoch is smaller than the others.
+  static bool fits(size_t block, size_t size) { return block >= size && block <= size + size / 2; }
+
+  // The smallest free block that is of the size, or is so after some halvings.
+  Block* find(size_t size) {
+    for (auto list = free_.lower_bound(size); list != free_.end(); ++list) {
+      size_t half = list->first;
+      while (half / 2 >= size && half / 2 % kPage == 0) half /= 2;
+      if (fits(half, size) && !list->second.empty()) return list->second.front();
+    }
+    return nullptr;
+  }
+
+  void add_free(Block* block) {
+    std::list<Block*>& list = free_[block->size];
+    list.push_front(block);
+    block->place = list.begin();
+    block->free = true;
+    free_bytes_ += block->size;
+  }
+
+  void remove_free(Block* block) {
+    free_[block->size].erase(block->place);
+    block->free = false;
+    free_bytes_ -= block->size;
+  }
+
+  Block* split(Block* block) {
+    remove_free(block);
+    const size_t half = block->size / 2;
+    for (int i : {1, 0}) {
+      block->halves[i].reset(new Block{block->start + i * half, half, block, {}});
+      add_free(block->halves[i].get());
+    }
+    return block->halves[0].get();
+  }
+
+  Block* map_block(size_t size) {
+    // Halves of one large block find together again; what is never touched of it takes no memory.
+    while (size < kRoot) size *= 2;
+    roots_.emplace_back(new Block{map_memory(size), size, nullptr, {}});
+    held_bytes_ += size;
+    add_free(roots_.back().get());
+    return roots_.back().get();
+  }
+
+  void release_unused() {
+    roots_.remove_if([this](const std::unique_ptr<Block>& root) {
+      if (!root->free) return false;
+      remove_free(root.get());
+      munmap(root->start, root->size);
+      held_bytes_ -= root->size;
+      return true;
+    });
+  }
+
+  std::mutex mutex_;
+  std::list<std::unique_ptr<Block>> roots_;
+  std::map<size_t, std::list<Block*>> free_;  // by size, the last one given back first
+  std::unordered_map<char*, Block*> used_;
+  size_t held_bytes_ = 0, free_bytes_ = 0;
+};
+
+// Never destroyed: tensors may outlive static objects.
+Blocks& blocks() {
+  static Blocks* const all = new Blocks;
+  return *all;
+}
+
+#endif
 
 }  // namespace
 
-void prefer_large_pages(const void* data, size_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  const uintptr_t first = reinterpret_cast<uintptr_t>(data) / kLargePage * kLargePage;
-  uintptr_t last = (reinterpret_cast<uintptr_t>(data) + bytes + kLargePage - 1) / kLargePage * kLargePage;
-  // The rest of the heap as well, before it is touched: a region that has one small page gets no large one any more.
-  const uintptr_t heap_end = reinterpret_cast<uintptr_t>(sbrk(0));
-  if (heap_end > last && heap_end - last < kHeapReserve) last = heap_end;
-  // A refusal changes nothing but speed.
-  (void)madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#if defined(ISTA_MAPS_MEMORY) && !defined(__SANITIZE_ADDRESS__)
+void* take_block(size_t bytes) { return blocks().take(bytes); }
+void give_back_block(void* data) { blocks().give_back(data); }
 #else
-  (void)data;
-  (void)bytes;
-#endif
+// The address sanitizer sees what lies beyond a tensor, and what is used after it was freed, only where each has memory of its own.
+void* take_block(size_t bytes) {
+  void* data = nullptr;
+  if (posix_memalign(&data, 64, bytes) != 0) throw std::bad_alloc();
+  return data;
 }
+void give_back_block(void* data) { std::free(data); }
+#endif
 
 }  // namespace ista

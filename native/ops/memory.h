@@ -1,12 +1,16 @@
-// How the C library is asked to hand out the memory of activations: kept between steps, and in large pages.
+// Memory of activations: blocks of a few sizes that come and go with every operator, kept from step to step.
 #pragma once
 
 #include <cstddef>
 
 namespace ista {
 
-// Asks for large pages under the given range (outward to their bounds). Under a virtual machine, a pass over activations in pages of
-// 4 KB spends more time on address translation than on the data. Does nothing where the system has no such call.
-void prefer_large_pages(const void* data, size_t bytes);
+// Smallest size for which a block of its own is worth while.
+constexpr size_t kLargeBlock = size_t(1) << 18;
+
+// Uninitialised memory of at least `bytes`, aligned to a page. Throws std::bad_alloc.
+void* take_block(size_t bytes);
+// Back to where the next `take_block` of the size finds it.
+void give_back_block(void* data);
 
 }  // namespace ista

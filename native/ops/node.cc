@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/saved_variable.h>
 
 #include "branch.h"
+#include "fused_node.h"
 #include "profile.h"
 
 namespace ista {
@@ -19,10 +20,11 @@ struct Place {
   int64_t convolution, convolution_count, norm, norm_count;
 };
 
-class NodeBackward : public torch::autograd::Node {
+class NodeBackward : public FusedNode {
  public:
   variable_list apply(variable_list&& gradients) override;
   void release_variables() override {
+    FusedNode::release_variables();
     branches.clear();
     inputs.clear();
     convolutions.clear();
@@ -92,8 +94,8 @@ Tensor NodeBackward::weights_gradient(std::vector<GradientSums>& sums, int chann
 variable_list NodeBackward::apply(variable_list&& gradients) {
   TORCH_CHECK(!at::GradMode::is_enabled(), "ista::node: the fused node has no second derivative; use double precision for that");
   variable_list result(num_outputs());
-  if (!gradients[0].defined()) return result;
-  const Tensor gradient = channels_last(gradients[0]);
+  const Tensor gradient = take_gradient(gradients[0]);
+  if (!gradient.defined()) return result;
   const int channels = gradient.size(1);
   const bool wants_weights = task_should_compute_output(edge_of_weights());
   std::vector<Tensor> sources, kernels;
@@ -133,16 +135,16 @@ variable_list NodeBackward::apply(variable_list&& gradients) {
     // A tensor that several branches read gets one gradient, which they add to one after the other.
     size_t target = k;
     for (size_t other = 0; other < k; ++other) {
-      if (sources[other].is_same(sources[k]) && result[other].defined()) {
+      if (sources[other].is_same(sources[k]) && wanted[other].wants_input) {
         target = other;
         break;
       }
     }
-    if (wanted[k].wants_input) wanted[k].input = result[target];
+    if (wanted[k].wants_input) wanted[k].input = input_gradient(target, result);
     const RawGradient coefficients =
         raw_gradient(branches[k].norm, channels, factors[k], sums[k].sums(0), sums[k].products(0), count);
     backward(branches[k], sources[k], kernels_of(k), gradient, coefficients, wanted[k]);
-    if (wanted[k].wants_input) result[target] = wanted[k].input;
+    if (wanted[k].wants_input) set_input_gradient(target, wanted[k].input, result);
     for (int64_t i = 0; i < place.convolution_count; ++i) {
       if (wanted[k].wants_convolution[i]) result[edge_of_convolution(place.convolution + i)] = wanted[k].convolutions[i];
     }

@@ -4,7 +4,32 @@
 #include <algorithm>
 #include <cmath>
 
+#include "blocks.h"
+
 namespace ista {
+namespace {
+
+// Independent accumulators of a sum, since an addition takes several cycles.
+constexpr int kChains = 2;
+
+Vector total(const Vector (&sums)[kChains]) { return sums[0] + sums[1]; }
+
+// body(index, integral_constant of the accumulator to add to).
+template <class Body>
+__attribute__((always_inline)) inline void for_chains(int count, const Body& body) {
+  int i = 0;
+  for (; i + kChains <= count; i += kChains) {
+    unroll<kChains>([&](auto chain) { body(i + chain, chain); });
+  }
+  for (; i < count; ++i) body(i, std::integral_constant<int, 0>{});
+}
+
+// sums[lane] += factor * values[lane], in double precision.
+void add_to_doubles(double* sums, Vector values, Vector factors, int lanes) {
+  for (int lane = 0; lane < lanes; ++lane) sums[lane] += static_cast<double>(factors[lane]) * values[lane];
+}
+
+}  // namespace
 
 ImageSums::ImageSums(Arena& arena, int channels) : channels_(channels), padded_(rounded_up(channels)) {
   pivot_ = arena.zeros(padded_);
@@ -20,28 +45,25 @@ void ImageSums::start(const float* first_pixel) {
 }
 
 void ImageSums::add(const float* values, int pixels) {
-  for (int channel = 0; channel < channels_; channel += kLanes) {
-    const int left = channels_ - channel;
-    const Vector pivot = load(pivot_ + channel);
-    // Two accumulators each, since an addition takes several cycles.
-    Vector sum[2] = {load(sum_ + channel), {}}, square[2] = {load(square_ + channel), {}};
-    const float* value = values + channel;
-    const auto take = [&](auto which, Vector read) {
-      const Vector distance = read - pivot;
-      sum[which] += distance;
-      square[which] += distance * distance;
-    };
-    int p = 0;
-    if (left >= kLanes) {
-      for (; p + 2 <= pixels; p += 2, value += 2 * channels_) {
-        take(std::integral_constant<int, 0>{}, load(value));
-        take(std::integral_constant<int, 1>{}, load(value + channels_));
-      }
-    }
-    for (; p < pixels; ++p, value += channels_) take(std::integral_constant<int, 0>{}, load_channels(value, left));
-    store(sum_ + channel, sum[0] + sum[1]);
-    store(square_ + channel, square[0] + square[1]);
-  }
+  for_pixel_blocks(pixels, channels_, [&](int first, int count, int channel, auto lanes) {
+    constexpr int V = decltype(lanes)::kVectors;
+    const float* value = values + static_cast<ptrdiff_t>(first) * channels_ + channel;
+    Vector pivot[V], sum[V][kChains] = {}, square[V][kChains] = {};
+    unroll<V>([&](auto v) { pivot[v] = load(pivot_ + channel + v * kLanes); });
+    for_chains(count, [&](int p, auto chain) {
+      const float* from = value + static_cast<ptrdiff_t>(p) * channels_;
+      unroll<V>([&](auto v) {
+        const Vector distance = lanes.read(from + v * kLanes) - pivot[v];
+        sum[v][chain] += distance;
+        square[v][chain] += distance * distance;
+      });
+    });
+    unroll<V>([&](auto v) {
+      const int at = channel + v * kLanes;
+      store(sum_ + at, load(sum_ + at) + total(sum[v]));
+      store(square_ + at, load(square_ + at) + total(square[v]));
+    });
+  });
   count_ += pixels;
 }
 
@@ -112,32 +134,28 @@ NormState norm_of_running_statistics(NormParameters parameters, double epsilon) 
 void add_gradient_sums(const float* gradient, int gradient_pitch, const float* raw, int raw_pitch, int pixels, int channels,
                        float mask, const float* mean, const float* inverse_deviation, double* sum, double* product) {
   if (mask == 0.0f) return;
-  for (int channel = 0; channel < channels; channel += kLanes) {
-    const int left = channels - channel;
-    const Vector center = mean ? load(mean + channel) : Vector{};
-    Vector sums[2] = {}, products[2] = {};
-    const float *g = gradient + channel, *r = raw + channel;
-    const auto take = [&](auto which, Vector difference, Vector value) {
-      sums[which] += difference;
-      products[which] += difference * (value - center);
-    };
-    int p = 0;
-    if (left >= kLanes) {
-      for (; p + 2 <= pixels; p += 2, g += 2 * gradient_pitch, r += 2 * raw_pitch) {
-        take(std::integral_constant<int, 0>{}, load(g), load(r));
-        take(std::integral_constant<int, 1>{}, load(g + gradient_pitch), load(r + raw_pitch));
-      }
-    }
-    for (; p < pixels; ++p, g += gradient_pitch, r += raw_pitch) {
-      take(std::integral_constant<int, 0>{}, load_channels(g, left), load_channels(r, left));
-    }
-    const Vector total = sums[0] + sums[1], total_product = products[0] + products[1];
-    for (int lane = 0; lane < std::min(left, kLanes); ++lane) {
-      sum[channel + lane] += static_cast<double>(mask) * total[lane];
-      product[channel + lane] += static_cast<double>(mask) * total_product[lane] *
-                                 (inverse_deviation ? inverse_deviation[channel + lane] : 1.0f);
-    }
-  }
+  for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
+    constexpr int V = decltype(lanes)::kVectors;
+    const float* g = gradient + static_cast<ptrdiff_t>(first) * gradient_pitch + channel;
+    const float* r = raw + static_cast<ptrdiff_t>(first) * raw_pitch + channel;
+    Vector center[V], sums[V][kChains] = {}, products[V][kChains] = {};
+    unroll<V>([&](auto v) { center[v] = mean ? load(mean + channel + v * kLanes) : Vector{}; });
+    for_chains(count, [&](int p, auto chain) {
+      const float *g_pixel = g + static_cast<ptrdiff_t>(p) * gradient_pitch, *r_pixel = r + static_cast<ptrdiff_t>(p) * raw_pitch;
+      prefetch(g_pixel, gradient_pitch);
+      prefetch(r_pixel, raw_pitch);
+      unroll<V>([&](auto v) {
+        const Vector difference = lanes.read(g_pixel + v * kLanes);
+        sums[v][chain] += difference;
+        products[v][chain] += difference * (lanes.read(r_pixel + v * kLanes) - center[v]);
+      });
+    });
+    unroll<V>([&](auto v) {
+      const int at = channel + v * kLanes, used = std::min(kLanes, channels - at);
+      add_to_doubles(sum + at, total(sums[v]), splat(mask), used);
+      add_to_doubles(product + at, total(products[v]), inverse_deviation ? load(inverse_deviation + at) * mask : splat(mask), used);
+    });
+  });
 }
 
 RawGradient raw_gradient(const NormState& norm, int channels, float weight, const double* sums, const double* products,
@@ -162,24 +180,33 @@ RawGradient raw_gradient(const NormState& norm, int channels, float weight, cons
 
 void raw_gradient_pixels(const RawGradient& coefficients, float mask, const float* gradient, const float* raw, int pixels,
                          int channels, float* out, int out_pitch) {
-  for (int channel = 0; channel < channels; channel += kLanes) {
-    const int left = channels - channel;
-    const Vector a = load(coefficients.a.data() + channel) * mask, b = load(coefficients.b.data() + channel);
-    const Vector c = load(coefficients.c.data() + channel), mean = load(coefficients.mean.data() + channel);
-    const float *g = gradient + channel, *r = raw + channel;
-    float* to = out + channel;
+  for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
+    constexpr int V = decltype(lanes)::kVectors;
+    Vector a[V], b[V], c[V];
+    unroll<V>([&](auto v) {
+      const int at = channel + v * kLanes;
+      a[v] = load(coefficients.a.data() + at) * mask;
+      b[v] = load(coefficients.b.data() + at);
+      c[v] = load(coefficients.c.data() + at);
+    });
+    const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * channels + channel;
+    const float *g = gradient + offset, *r = raw + offset, *mean = coefficients.mean.data() + channel;
+    float* to = out + static_cast<ptrdiff_t>(first) * out_pitch + channel;
     if (!coefficients.uses_raw) {
-      for (int p = 0; p < pixels; ++p, g += channels, to += out_pitch) store(to, a * load_channels(g, left));
-    } else if (left >= kLanes) {
-      for (int p = 0; p < pixels; ++p, g += channels, r += channels, to += out_pitch) {
-        store(to, a * load(g) + (b * (load(r) - mean) + c));
+      for (int p = 0; p < count; ++p, g += channels, to += out_pitch) {
+        unroll<V>([&](auto v) { store(to + v * kLanes, a[v] * lanes.read(g + v * kLanes)); });
       }
-    } else {
-      for (int p = 0; p < pixels; ++p, g += channels, r += channels, to += out_pitch) {
-        store(to, a * load_first(g, left) + (b * (load_first(r, left) - mean) + c));
-      }
+      return;
     }
-  }
+    for (int p = 0; p < count; ++p, g += channels, r += channels, to += out_pitch) {
+      prefetch(g, channels);
+      prefetch(r, channels);
+      unroll<V>([&](auto v) {
+        const Vector distance = lanes.read(r + v * kLanes) - load(mean + v * kLanes);
+        store(to + v * kLanes, a[v] * lanes.read(g + v * kLanes) + (b[v] * distance + c[v]));
+      });
+    }
+  });
 }
 
 }  // namespace ista

@@ -56,20 +56,26 @@ void for_chunks(int images, const Body& body) {
 class PartialSums {
  public:
   PartialSums() = default;
-  PartialSums(int images, size_t size) : size_(size), values_(Chunks(images).count * size) {}
-  float* chunk(int chunk) { return values_.data() + chunk * size_; }
+  PartialSums(int images, size_t size)
+      : size_(size), count_(Chunks(images).count * size), values_(count_ > 0 ? allocate_floats(count_) : nullptr) {}
+  // The sums of a chunk, which its thread sets to zero before it adds to them.
+  float* start(int chunk) {
+    float* sums = values_.get() + chunk * size_;
+    std::memset(sums, 0, size_ * sizeof(float));
+    return sums;
+  }
   // The sum over the chunks, in their order.
   AlignedFloats total() const {
     AlignedFloats sum(size_);
-    for (size_t start = 0; start < values_.size(); start += size_) {
-      for (size_t i = 0; i < size_; ++i) sum[i] += values_[start + i];
+    for (const float* values = values_.get(); values != values_.get() + count_; values += size_) {
+      for (size_t i = 0; i < size_; ++i) sum[i] += values[i];
     }
     return sum;
   }
 
  private:
-  size_t size_ = 0;
-  AlignedFloats values_;
+  size_t size_ = 0, count_ = 0;
+  std::unique_ptr<float, FreeDeleter> values_;
 };
 
 }  // namespace ista

@@ -1,41 +1,45 @@
 // Loops over pixels; incomplete last vectors of channels are read and written in part.
 #include "pixels.h"
 
+#include "blocks.h"
+
 namespace ista {
 namespace {
 
-// body(pixel's offset multiplier p, first channel, channels left): one vector at a time, all pixels of a channel vector first, so
-// that what belongs to the channel stays in registers.
-template <class Body>
-void for_channel_vectors(int channels, const Body& body) {
-  for (int channel = 0; channel < channels; channel += kLanes) {
-    const int left = channels - channel;
-    if (left >= kLanes) {
-      body(channel, [](const float* address) { return load(address); },
-           [](float* address, Vector value) { store(address, value); });
-    } else {
-      body(channel, [left](const float* address) { return load_first(address, left); },
-           [left](float* address, Vector value) { store_first(address, value, left); });
-    }
-  }
+// The map of some channels; the identity where there is none.
+template <class Lanes>
+ChannelValues<Lanes> scale_of(Affine affine, int channel, Lanes) {
+  return affine.scale ? ChannelValues<Lanes>(affine.scale + channel) : ChannelValues<Lanes>(splat(1.0f));
+}
+template <class Lanes>
+ChannelValues<Lanes> shift_of(Affine affine, int channel, Lanes) {
+  return affine.shift ? ChannelValues<Lanes>(affine.shift + channel) : ChannelValues<Lanes>(Vector{});
 }
 
 }  // namespace
 
-void fill_relu(const Plane& plane, const float* image, int channels, Affine before) {
+void fill_relu(const Plane& plane, int first_row, int end_row, const float* image, int channels, Affine before) {
   const int pitch = plane.pitch;
-  for (int y = 0; y < plane.height; ++y) {
+  const Vector zero = in_register(Vector{});
+  for (int y = first_row; y < end_row; ++y) {
     const float* row = image + static_cast<ptrdiff_t>(y) * plane.width * channels;
-    for_channel_vectors(channels, [&](int channel, auto read, auto) {
-      const float* from = row + channel;
-      float* to = plane.row(y) + channel;
+    for_pixel_blocks(plane.width, channels, [&](int first, int count, int channel, auto lanes) {
+      constexpr int V = decltype(lanes)::kVectors;
+      const float* from = row + static_cast<ptrdiff_t>(first) * channels + channel;
+      float* to = plane.row(y) + first * pitch + channel;
       if (before.scale == nullptr) {
-        for (int x = 0; x < plane.width; ++x, from += channels, to += pitch) store(to, maximum(Vector{}, read(from)));
-      } else {
-        const Vector scale = load(before.scale + channel), shift = load(before.shift + channel);
-        for (int x = 0; x < plane.width; ++x, from += channels, to += pitch) {
-          store(to, maximum(Vector{}, read(from) * scale + shift));
+        for (int x = 0; x < count; ++x, from += channels, to += pitch) {
+          prefetch(from, channels);
+          unroll<V>([&](auto v) { store(to + v * kLanes, maximum(zero, lanes.read(from + v * kLanes))); });
         }
+        return;
+      }
+      const ChannelValues<decltype(lanes)> scale(before.scale + channel), shift(before.shift + channel);
+      for (int x = 0; x < count; ++x, from += channels, to += pitch) {
+        prefetch(from, channels);
+        unroll<V>([&](auto v) {
+          store(to + v * kLanes, maximum(zero, lanes.read(from + v * kLanes) * scale.at[v] + shift.at[v]));
+        });
       }
     });
   }
@@ -43,38 +47,57 @@ void fill_relu(const Plane& plane, const float* image, int channels, Affine befo
 
 void store_relu_gradient(const float* gradient, int pitch, const float* image, Affine before, int pixels, int channels,
                          bool accumulate, float* out) {
-  for_channel_vectors(channels, [&](int channel, auto read, auto write) {
-    const Vector scale = before.scale ? load(before.scale + channel) : splat(1.0f);
-    const Vector shift = before.shift ? load(before.shift + channel) : Vector{};
-    const float *g = gradient + channel, *from = image + channel;
-    float* to = out + channel;
-    for (int p = 0; p < pixels; ++p, g += pitch, from += channels, to += channels) {
-      const Vector value = read(from) * scale + shift > Vector{} ? load(g) : Vector{};
-      write(to, accumulate ? read(to) + value : value);
+  for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
+    constexpr int V = decltype(lanes)::kVectors;
+    const ChannelValues<decltype(lanes)> scale = scale_of(before, channel, lanes), shift = shift_of(before, channel, lanes);
+    const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * channels + channel;
+    const float *g = gradient + static_cast<ptrdiff_t>(first) * pitch + channel, *from = image + offset;
+    float* to = out + offset;
+    for (int p = 0; p < count; ++p, g += pitch, from += channels, to += channels) {
+      prefetch(from, channels);
+      prefetch_to_write(to, channels);
+      unroll<V>([&](auto v) {
+        const Vector before_relu = lanes.read(from + v * kLanes) * scale.at[v] + shift.at[v];
+        const Vector value = before_relu > Vector{} ? load(g + v * kLanes) : Vector{};
+        lanes.write(to + v * kLanes, accumulate ? lanes.read(to + v * kLanes) + value : value);
+      });
     }
   });
 }
 
 void store_pixels(const float* values, int pitch, int pixels, int channels, bool accumulate, float* out) {
-  for_channel_vectors(channels, [&](int channel, auto read, auto write) {
-    const float* from = values + channel;
-    float* to = out + channel;
-    for (int p = 0; p < pixels; ++p, from += pitch, to += channels) {
-      write(to, accumulate ? read(to) + load(from) : load(from));
+  for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
+    constexpr int V = decltype(lanes)::kVectors;
+    const float* from = values + static_cast<ptrdiff_t>(first) * pitch + channel;
+    float* to = out + static_cast<ptrdiff_t>(first) * channels + channel;
+    for (int p = 0; p < count; ++p, from += pitch, to += channels) {
+      prefetch_to_write(to, channels);
+      unroll<V>([&](auto v) {
+        const Vector value = load(from + v * kLanes);
+        lanes.write(to + v * kLanes, accumulate ? lanes.read(to + v * kLanes) + value : value);
+      });
     }
   });
 }
 
 void add_normalised(const float* raw, int raw_pitch, Affine norm, float factor, int pixels, int channels, bool accumulate,
                     float* out) {
-  for_channel_vectors(channels, [&](int channel, auto read, auto write) {
-    const Vector scale = norm.scale ? load(norm.scale + channel) * factor : splat(factor);
-    const Vector shift = norm.shift ? load(norm.shift + channel) * factor : Vector{};
-    const float* from = raw + channel;
-    float* to = out + channel;
-    for (int p = 0; p < pixels; ++p, from += raw_pitch, to += channels) {
-      const Vector value = read(from) * scale + shift;
-      write(to, accumulate ? read(to) + value : value);
+  for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
+    constexpr int V = decltype(lanes)::kVectors;
+    ChannelValues<decltype(lanes)> scale = scale_of(norm, channel, lanes), shift = shift_of(norm, channel, lanes);
+    unroll<V>([&](auto v) {
+      scale.at[v] *= factor;
+      shift.at[v] *= factor;
+    });
+    const float* from = raw + static_cast<ptrdiff_t>(first) * raw_pitch + channel;
+    float* to = out + static_cast<ptrdiff_t>(first) * channels + channel;
+    for (int p = 0; p < count; ++p, from += raw_pitch, to += channels) {
+      prefetch(from, raw_pitch);
+      prefetch_to_write(to, channels);
+      unroll<V>([&](auto v) {
+        const Vector value = lanes.read(from + v * kLanes) * scale.at[v] + shift.at[v];
+        lanes.write(to + v * kLanes, accumulate ? lanes.read(to + v * kLanes) + value : value);
+      });
     }
   });
 }

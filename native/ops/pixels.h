@@ -15,8 +15,8 @@ struct Affine {
   }
 };
 
-// plane = relu(scale * image + shift); the padding must already be zero.
-void fill_relu(const Plane& plane, const float* image, int channels, Affine before);
+// Rows first_row to end_row - 1 of plane = relu(scale * image + shift); the padding must already be zero.
+void fill_relu(const Plane& plane, int first_row, int end_row, const float* image, int channels, Affine before);
 
 // The gradient of the above: out (+)= gradient where scale * image + shift > 0, else 0, for `pixels` pixels.
 void store_relu_gradient(const float* gradient, int pitch, const float* image, Affine before, int pixels, int channels,

@@ -9,46 +9,99 @@ namespace {
 // Column vectors of the next block: 6 pixels x 2 vectors fill the registers best; an odd one out goes with the last two.
 int block_vectors(int vectors_left) { return vectors_left <= 3 ? vectors_left : 2; }
 
+// A product's block on its way out; `Plain` stores, `Gradient` is for the rest of what a ProductTarget says.
+struct Plain {
+  void expect(const float*, ptrdiff_t) const {}
+  void store_one(float* out, Vector value) const { store(out, value); }
+  void store_part(float* out, Vector value, int left) const { store_channels(out, value, left); }
+};
+struct Gradient {
+  ptrdiff_t positive;  // from `out` to the ReLU's input, in floats
+  bool masked, accumulate;
+  // Fetches what later pixels will need while this block is multiplied.
+  void expect(const float* out, ptrdiff_t step) const {
+    prefetch_to_write(out, step);
+    if (masked) prefetch(out + positive, step);
+  }
+  void store_one(float* out, Vector value) const {
+    if (masked) value = load(out + positive) > Vector{} ? value : Vector{};
+    store(out, accumulate ? load(out) + value : value);
+  }
+  void store_part(float* out, Vector value, int left) const {
+    if (masked) value = load_channels(out + positive, left) > Vector{} ? value : Vector{};
+    store_channels(out, accumulate ? load_channels(out, left) + value : value, left);
+  }
+};
+
+// The left side of a product, from pixel `first` on.
+struct Rows {
+  const ProductSource* sources;
+  int count;
+  ptrdiff_t first;
+};
+
+template <bool kRelu>
+Vector splat_of(float value, Vector zero) {
+  return kRelu ? maximum(zero, splat(value)) : splat(value);
+}
+
 // P pixels x V column vectors.
-template <int P, int V>
-__attribute__((noinline)) void product_block(const float* a, ptrdiff_t a_pitch, const float* b, ptrdiff_t depth, float* out,
-                                             ptrdiff_t out_pitch, int columns_left) {
+template <int P, int V, bool kRelu, class Sink>
+__attribute__((noinline)) void product_block(Rows rows, const float* b, float* out, ptrdiff_t out_pitch, int columns_left,
+                                             Sink sink) {
+  const Vector zero = in_register(Vector{});
   Vector sum[P][V] = {};
-  for (ptrdiff_t k = 0; k < depth; ++k, b += V * kLanes) {
-    Vector column[V];
-    unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
-    unroll<P>([&](auto p) {
-      const Vector value = splat(a[p * a_pitch + k]);
-      unroll<V>([&](auto v) { sum[p][v] += value * column[v]; });
-    });
+  unroll<P>([&](auto p) { sink.expect(out + p * out_pitch, out_pitch); });
+  for (const ProductSource* source = rows.sources; source != rows.sources + rows.count; ++source) {
+    const ptrdiff_t pitch = source->pitch;
+    const float* a = source->values + rows.first * pitch;
+    // What comes from far, unlike a strip in the first-level cache.
+    if constexpr (kRelu) {
+      for (int line = 0; line < source->channels; line += 16) unroll<P>([&](auto p) { prefetch(a + p * pitch + line, pitch); });
+    }
+    for (const float* const end = a + source->channels; a != end; ++a, b += V * kLanes) {
+      Vector column[V];
+      unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
+      unroll<P>([&](auto p) {
+        const Vector value = splat_of<kRelu>(a[p * pitch], zero);
+        unroll<V>([&](auto v) { sum[p][v] += value * column[v]; });
+      });
+    }
   }
   if (columns_left >= V * kLanes) {
-    unroll<P>([&](auto p) { unroll<V>([&](auto v) { store(out + p * out_pitch + v * kLanes, sum[p][v]); }); });
+    unroll<P>([&](auto p) { unroll<V>([&](auto v) { sink.store_one(out + p * out_pitch + v * kLanes, sum[p][v]); }); });
   } else {
     unroll<P>([&](auto p) {
-      unroll<V>([&](auto v) { store_channels(out + p * out_pitch + v * kLanes, sum[p][v], columns_left - v * kLanes); });
+      unroll<V>([&](auto v) {
+        if (columns_left > v * kLanes) {
+          sink.store_part(out + p * out_pitch + v * kLanes, sum[p][v], columns_left - v * kLanes);
+        }
+      });
     });
   }
 }
 
-template <int V>
-void product_of_pixels(int pixels, const float* a, int a_pitch, const float* b, int depth, float* out, int out_pitch,
-                       int columns_left) {
+template <int V, bool kRelu, class Sink>
+void product_of_pixels(int pixels, Rows rows, const float* b, float* out, int out_pitch, int columns_left, Sink sink) {
+  // Only as many pixels as have registers.
+  const auto run = [&](auto count) {
+    constexpr int P = decltype(count)::value;
+    if constexpr (P * V <= 12) product_block<P, V, kRelu>(rows, b, out, out_pitch, columns_left, sink);
+  };
   switch (pixels) {
-    case 1: return product_block<1, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
-    case 2: return product_block<2, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
-    case 3: return product_block<3, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
-    case 4: return product_block<4, V>(a, a_pitch, b, depth, out, out_pitch, columns_left);
-    case 5: if constexpr (V < 3) return product_block<5, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
-    case 6: if constexpr (V < 3) return product_block<6, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
-    case 7: if constexpr (V < 2) return product_block<7, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
-    case 8: if constexpr (V < 2) return product_block<8, V>(a, a_pitch, b, depth, out, out_pitch, columns_left); break;
+    case 1: return run(std::integral_constant<int, 1>{});
+    case 2: return run(std::integral_constant<int, 2>{});
+    case 3: return run(std::integral_constant<int, 3>{});
+    case 4: return run(std::integral_constant<int, 4>{});
+    case 5: return run(std::integral_constant<int, 5>{});
+    case 6: return run(std::integral_constant<int, 6>{});
+    case 7: return run(std::integral_constant<int, 7>{});
+    case 8: return run(std::integral_constant<int, 8>{});
   }
 }
 
-template <int V>
-void product_column_block(const float* a, int pixels, int a_pitch, const float* b, int depth, float* out, PixelMap map,
-                          int columns_left) {
+template <int V, bool kRelu, class Sink>
+void product_column_block(Rows rows, int pixels, const float* b, float* out, PixelMap map, int columns_left, Sink sink) {
   constexpr int kPixels = V == 1 ? 8 : V == 2 ? 6 : 4;
   // Pixels that follow each other at equal distances are one row.
   const int width = map.row == map.width * map.pixel ? pixels : map.width;
@@ -58,23 +111,25 @@ void product_column_block(const float* a, int pixels, int a_pitch, const float* 
       const int left = end - x;
       // A last block of one or two pixels would wait for its own few accumulators: share out the last two blocks.
       const int count = left > kPixels && left < 2 * kPixels ? (left + 1) / 2 : std::min(left, kPixels);
-      product_of_pixels<V>(count, a + static_cast<ptrdiff_t>(first + x) * a_pitch, a_pitch, b, depth, out + x * map.pixel,
-                           map.pixel, columns_left);
+      rows.first = first + x;
+      product_of_pixels<V, kRelu>(count, rows, b, out + x * map.pixel, map.pixel, columns_left, sink);
       x += count;
     }
   }
 }
 
 // R channels of a x V vectors of b, summed over the pixels.
-template <int R, int V>
+template <int R, int V, bool kRelu>
 __attribute__((noinline)) void outer_block(const float* a, int a_pitch, const float* b, int b_pitch, int pixels,
                                            float* out, int out_pitch) {
+  const Vector zero = in_register(Vector{});
   Vector sum[R][V] = {};
   for (int p = 0; p < pixels; ++p, a += a_pitch, b += b_pitch) {
+    if constexpr (kRelu) prefetch(a, a_pitch);
     Vector column[V];
     unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
     unroll<R>([&](auto r) {
-      const Vector value = splat(a[r]);
+      const Vector value = splat_of<kRelu>(a[r], zero);
       unroll<V>([&](auto v) { sum[r][v] += value * column[v]; });
     });
   }
@@ -86,13 +141,13 @@ __attribute__((noinline)) void outer_block(const float* a, int a_pitch, const fl
   });
 }
 
-template <int V>
+template <int V, bool kRelu>
 void outer_column_block(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, int pixels,
                         float* out, int out_pitch) {
   constexpr int kRows = V == 1 ? 8 : V == 2 ? 6 : 4;
   int row = 0;
   const auto run = [&](auto rows) {
-    outer_block<decltype(rows)::value, V>(a + row, a_pitch, b, b_pitch, pixels, out + row * out_pitch, out_pitch);
+    outer_block<decltype(rows)::value, V, kRelu>(a + row, a_pitch, b, b_pitch, pixels, out + row * out_pitch, out_pitch);
     row += decltype(rows)::value;
   };
   // 8 = 4 + 4 rather than 6 + 2: four rows still keep the multipliers busy, two do not.
@@ -124,38 +179,67 @@ PackedMatrix::PackedMatrix(const float* values, int depth, int columns, int dept
   }
 }
 
-void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, float* out, PixelMap map, int columns) {
+namespace {
+
+template <bool kRelu, class Sink>
+void multiply_into(Rows rows, int pixels, const PackedMatrix& b, const ProductTarget& target, Sink sink) {
   const int vectors = b.padded_columns() / kLanes;
   const float* block = b.data();
   for (int first = 0; first < vectors;) {
-    const int count = block_vectors(vectors - first), left = columns - first * kLanes;
-    float* target = out + first * kLanes;
+    const int count = block_vectors(vectors - first), left = target.columns - first * kLanes;
+    const auto run = [&](auto v) {
+      product_column_block<decltype(v)::value, kRelu>(rows, pixels, block, target.out + first * kLanes, target.map, left, sink);
+    };
     if (count == 3) {
-      product_column_block<3>(a, pixels, a_pitch, block, b.depth(), target, map, left);
+      run(std::integral_constant<int, 3>{});
     } else if (count == 2) {
-      product_column_block<2>(a, pixels, a_pitch, block, b.depth(), target, map, left);
+      run(std::integral_constant<int, 2>{});
     } else {
-      product_column_block<1>(a, pixels, a_pitch, block, b.depth(), target, map, left);
+      run(std::integral_constant<int, 1>{});
     }
     block += static_cast<ptrdiff_t>(count) * kLanes * b.depth();
     first += count;
   }
 }
 
-void add_outer_products(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, int b_padded,
-                        int pixels, float* sum) {
+template <bool kRelu>
+void add_outer(ProductSource a, const float* b, int b_pitch, int b_padded, int pixels, float* sum) {
   const int vectors = b_padded / kLanes;
   for (int first = 0; first < vectors;) {
     const int count = block_vectors(vectors - first), column = first * kLanes;
+    const auto run = [&](auto v) {
+      outer_column_block<decltype(v)::value, kRelu>(a.values, a.pitch, a.channels, b + column, b_pitch, pixels, sum + column, b_padded);
+    };
     if (count == 3) {
-      outer_column_block<3>(a, a_pitch, a_channels, b + column, b_pitch, pixels, sum + column, b_padded);
+      run(std::integral_constant<int, 3>{});
     } else if (count == 2) {
-      outer_column_block<2>(a, a_pitch, a_channels, b + column, b_pitch, pixels, sum + column, b_padded);
+      run(std::integral_constant<int, 2>{});
     } else {
-      outer_column_block<1>(a, a_pitch, a_channels, b + column, b_pitch, pixels, sum + column, b_padded);
+      run(std::integral_constant<int, 1>{});
     }
     first += count;
   }
+}
+
+}  // namespace
+
+void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, const ProductTarget& target) {
+  const ProductSource source{a, a_pitch, b.depth()};
+  const Rows rows{&source, 1, 0};
+  const bool masked = target.positive != nullptr;
+  if (!masked && !target.accumulate) return multiply_into<false>(rows, pixels, b, target, Plain{});
+  multiply_into<false>(rows, pixels, b, target, Gradient{masked ? target.positive - target.out : 0, masked, target.accumulate});
+}
+
+void multiply(const std::vector<ProductSource>& sources, bool relu, int pixels, const PackedMatrix& b, const ProductTarget& target) {
+  const Rows rows{sources.data(), static_cast<int>(sources.size()), 0};
+  if (relu) return multiply_into<true>(rows, pixels, b, target, Plain{});
+  multiply_into<false>(rows, pixels, b, target, Plain{});
+}
+
+void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, int pixels, float* sum) {
+  if (relu) return add_outer<true>(a, b, b_pitch, b_padded, pixels, sum);
+  add_outer<false>(a, b, b_pitch, b_padded, pixels, sum);
 }
 
 }  // namespace ista

@@ -1,6 +1,8 @@
 // Small matrix products over pixels: out[pixel][column] = sum over depth of a[pixel][depth] * b[depth][column], and the products of its gradient.
 #pragma once
 
+#include <vector>
+
 #include "scratch.h"
 
 namespace ista {
@@ -28,11 +30,28 @@ struct PixelMap {
   int row;
 };
 
-// out = a x b for `pixels` rows of a, `a_pitch` floats apart. Writes `columns` columns of each row (the matrix's own number or the padded one).
-void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, float* out, PixelMap map, int columns);
+// What happens to a product on its way out.
+struct ProductTarget {
+  float* out;
+  PixelMap map;
+  int columns;                     // written per pixel: the matrix's own number or the padded one
+  const float* positive = nullptr;  // laid out as `out`: the gradient of a ReLU, zero where this is not positive
+  bool accumulate = false;         // add to what is there
+};
 
-// sum[i][j] += sum over pixels of a[pixel][i] * b[pixel][j], i < a_channels, j < padded b channels; sum has rows of b_padded.
-void add_outer_products(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, int b_padded,
-                        int pixels, float* sum);
+// A part of a product's left side: `channels` values of every pixel, pixels `pitch` floats apart.
+struct ProductSource {
+  const float* values;
+  int pitch;
+  int channels;
+};
+
+// out = a x b for `pixels` rows of a, `a_pitch` floats apart.
+void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, const ProductTarget& target);
+// out = relu(the sources, side by side) x b, as far as they go; without ReLU if `relu` is false.
+void multiply(const std::vector<ProductSource>& sources, bool relu, int pixels, const PackedMatrix& b, const ProductTarget& target);
+
+// sum[i][j] += sum over pixels of a[pixel][i] * b[pixel][j], j < padded b channels, with relu(a) if `relu`; sum has rows of b_padded.
+void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, int pixels, float* sum);
 
 }  // namespace ista

@@ -7,7 +7,6 @@
 #include <new>
 #include <vector>
 
-#include "memory.h"
 #include "vector.h"
 
 namespace ista {
@@ -20,7 +19,6 @@ inline float* allocate_floats(size_t count) {
   const size_t bytes = (count * sizeof(float) + 63) / 64 * 64 + 64;
   float* data = static_cast<float*>(std::aligned_alloc(64, bytes));
   if (data == nullptr) throw std::bad_alloc();
-  if (bytes >= size_t(1) << 19) prefer_large_pages(data, bytes);
   return data;
 }
 

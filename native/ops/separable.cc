@@ -64,18 +64,26 @@ Stage::Stage(Arena& arena, const StageWeights& weights, int height, int width, b
   zero_row_ = arena.zeros(active_.row_pitch());
 }
 
+void Stage::fill_for_outputs(int out_rows, const float* image, Affine before, int& filled) {
+  const Filter filter = weights_.filter;
+  const int needed = out_rows == out_height_ ? height_ : std::min(height_, (out_rows - 1) * filter.stride + filter.padding() + 1);
+  if (needed > filled) fill_relu(active_, filled, needed, image, weights_.channels, before);
+  filled = std::max(filled, needed);
+}
+
 void Stage::forward(const float* image, Affine before, float* out, ImageSums* sums) {
   const int out_channels = weights_.out_channels;
-  fill_relu(active_, image, weights_.channels, before);
+  int filled = 0;
   for (int first = 0; first < out_height_; first += strip_rows_) {
     const int rows = std::min(strip_rows_, out_height_ - first), pixels = rows * out_width_;
+    fill_for_outputs(first + rows, image, before, filled);
     for (int y = 0; y < rows; ++y) {
       depthwise_row(weights_.filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_,
                     out_width_);
     }
     float* strip = out + static_cast<ptrdiff_t>(first) * out_width_ * out_channels;
-    multiply(filtered_, pixels, pitch_, weights_.pointwise, strip, {out_width_, out_channels, out_width_ * out_channels},
-             out_channels);
+    multiply(filtered_, pixels, pitch_, weights_.pointwise,
+             {strip, {out_width_, out_channels, out_width_ * out_channels}, out_channels});
     if (sums == nullptr) continue;
     if (first == 0) sums->start(strip);
     sums->add(strip, pixels);
@@ -87,9 +95,10 @@ void Stage::backward(const float* image, Affine before, const RawGradient& coeff
   const Filter filter = weights_.filter;
   const int out_channels = weights_.out_channels;
   const bool wants_weights = task.depthwise_sums != nullptr || task.pointwise_sums != nullptr;
-  if (wants_weights) fill_relu(active_, image, weights_.channels, before);
+  int filled = 0;
   for (int first = 0; first < out_height_; first += strip_rows_) {
     const int rows = std::min(strip_rows_, out_height_ - first), pixels = rows * out_width_;
+    if (wants_weights) fill_for_outputs(first + rows, image, before, filled);
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * out_width_ * out_channels;
     raw_gradient_pixels(coefficients, task.mask, task.gradient + offset, task.raw + offset, pixels, out_channels,
                         raw_gradient_, out_pitch_);
@@ -98,11 +107,11 @@ void Stage::backward(const float* image, Affine before, const RawGradient& coeff
         depthwise_row(filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_,
                       out_width_);
       }
-      add_outer_products(filtered_, pitch_, weights_.channels, raw_gradient_, out_pitch_, out_pitch_, pixels,
+      add_outer_products({filtered_, pitch_, weights_.channels}, false, raw_gradient_, out_pitch_, out_pitch_, pixels,
                          task.pointwise_sums);
     }
-    multiply(raw_gradient_, pixels, out_pitch_, weights_.pointwise_back, spread_.row(first * filter.stride),
-             {out_width_, filter.stride * pitch_, filter.stride * spread_.row_pitch()}, pitch_);
+    multiply(raw_gradient_, pixels, out_pitch_, weights_.pointwise_back,
+             {spread_.row(first * filter.stride), {out_width_, filter.stride * pitch_, filter.stride * spread_.row_pitch()}, pitch_});
   }
   if (task.depthwise_sums != nullptr) {
     add_depthwise_weight_gradient(filter, active_, spread_, zero_row_, task.depthwise_sums);

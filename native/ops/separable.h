@@ -40,6 +40,8 @@ class Stage {
   void backward(const float* image, Affine before, const RawGradient& coefficients, const StageGradientOfImage& task);
 
  private:
+  // Brings the rows of `active_` that the first `out_rows` rows of the output read; `filled` rows are there.
+  void fill_for_outputs(int out_rows, const float* image, Affine before, int& filled);
   const StageWeights& weights_;
   int height_, width_, out_height_, out_width_, pitch_, out_pitch_, strip_rows_;
   Plane active_, spread_;  // relu(input); gradient by the depthwise output, spread out when strided

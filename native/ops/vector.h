@@ -1,6 +1,7 @@
 // The vector layer: as many floats as the machine's registers hold (AVX-512: 16, AVX: 8, SSE and NEON: 4), on GCC's vector extension.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -37,7 +38,8 @@ inline Vector in_register(Vector value) {
 #endif
   return value;
 }
-// b where a is not a number, as the hardware does: maximum(zero, x) keeps x's.
+// b where a is not a number, as the hardware does: maximum(zero, x) keeps x's. One instruction, unless the compiler knows a to be zero
+// (and compares and masks instead): give it one that is in_register.
 inline Vector maximum(Vector a, Vector b) { return a > b ? a : b; }
 
 // The first `count` < kLanes floats; the remaining lanes are zero. Reads nothing beyond.
@@ -70,6 +72,10 @@ inline void store_first(float* address, Vector value, int count) {
   }
 #endif
 }
+
+// Asks for memory some steps ahead of `address`: processors fetch ahead themselves, but only within a page, and not for many streams.
+inline void prefetch(const float* address, ptrdiff_t step) { __builtin_prefetch(address + 16 * step); }
+inline void prefetch_to_write(const float* address, ptrdiff_t step) { __builtin_prefetch(address + 16 * step, 1); }
 
 // A channel vector of a tensor whose last vector may be incomplete: `left` channels remain from this one on.
 inline Vector load_channels(const float* address, int left) {
