@@ -18,7 +18,9 @@ const { values: flags } = parseArgs({
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "5" },
     steps: { type: "string", default: "1" },
+    recompute: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
+    peers: { type: "string", default: "authors,nchw,channels-last" },
     python: { type: "string", default: "/usr/bin/python3" },
   },
 });
@@ -52,8 +54,12 @@ class Side {
     return JSON.parse(value) as Answer;
   }
 
-  async start(): Promise<void> {
+  async ready(): Promise<void> {
     await this.read();
+  }
+
+  async start(): Promise<void> {
+    await this.ready();
     await this.ask("run 2");
   }
 
@@ -77,23 +83,51 @@ const workload = (["network", "mode", "batch", "cells", "channels", "threads"] a
   flags[name] === undefined ? [] : [`--${name}`, flags[name]],
 );
 const here = dirname(fileURLToPath(import.meta.url));
-const ours = new Side("ista-nas", process.execPath, [join(here, "worker.js"), ...workload]);
+const ours = new Side("ista-nas", process.execPath, [
+  join(here, "worker.js"),
+  ...workload,
+  ...(flags.recompute ? ["--recompute"] : []),
+]);
 const sides = [ours];
+const mode = flags.mode ?? (flags.network === "target" ? "train-step" : "search-step");
+/** How PyTorch can be used: as the authors do, who call `loss.backward()` for b too, and in two layouts with b's gradient alone. */
+const peers: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  authors: ["PyTorch as published", "--layout", "nchw", "--full-backward"],
+  nchw: ["PyTorch nchw", "--layout", "nchw"],
+  "channels-last": ["PyTorch channels-last", "--layout", "channels-last"],
+};
 if (existsSync(flags.python)) {
-  const peer = join(packageFolder, "bench/peer/run_step.py");
-  for (const layout of ["nchw", "channels-last"]) {
-    sides.push(new Side(`PyTorch ${layout}`, flags.python, [peer, ...workload, "--layout", layout]));
+  const script = join(packageFolder, "bench/peer/run_step.py");
+  for (const name of flags.peers.split(",")) {
+    const [title, ...args] = peers[name] ?? [];
+    if (title === undefined)
+      throw new Error(`--peers: expected some of ${Object.keys(peers).join()}, got ${name}`);
+    // Without b there is nothing that the published program does otherwise.
+    if (name === "authors" && mode !== "search-step") continue;
+    sides.push(new Side(title, flags.python, [script, ...workload, ...args]));
   }
 } else {
   console.log(`${flags.python} is not there: only this program is measured (--python names another)`);
 }
+/** A process of its own, since its matrices would count among the memory of a step. */
+async function matrixProductRate(): Promise<number> {
+  const side = new Side("matrix product", process.execPath, [
+    join(here, "worker.js"),
+    "--threads",
+    flags.threads,
+  ]);
+  await side.ready();
+  const { gflop_per_second: rate } = await side.ask("matmul");
+  side.end();
+  return rate;
+}
+
+const before = await matrixProductRate();
 for (const side of sides) await side.start();
-const before = (await ours.ask("matmul")).gflop_per_second;
 for (let round = 0; round < Number(flags.rounds); round++) {
   for (const side of sides) await side.run(Number(flags.steps));
 }
-const after = (await ours.ask("matmul")).gflop_per_second;
-const mode = flags.mode ?? (flags.network === "target" ? "train-step" : "search-step");
+const after = await matrixProductRate();
 console.log(
   `${flags.network} ${mode}, batch ${flags.batch}, ${flags.threads} threads; matrix product ${before.toFixed(0)} and ${after.toFixed(0)} GFLOP/s before and after`,
 );

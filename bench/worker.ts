@@ -24,6 +24,7 @@ const { values: flags } = parseArgs({
     channels: { type: "string" },
     "image-size": { type: "string", default: "32" },
     threads: { type: "string", default: "2" },
+    recompute: { type: "boolean", default: false },
   },
 });
 const target = flags.network === "target";
@@ -32,6 +33,7 @@ const batchSize = Number(flags.batch);
 const size = Number(flags["image-size"]);
 const genotype = namedGenotypes.ISTA_twostage.genotype;
 setThreads(Number(flags.threads));
+operators.setRecompute(flags.recompute);
 
 const sources = noiseSources({ batchSize, channels: 3, size, classes: 10 });
 const source = sources.training;

@@ -94,6 +94,22 @@ describe("two-stage search", () => {
     expect(records("third")).not.toEqual(records("first"));
   });
 
+  it("computes the same with --recompute", () => {
+    const { status } = call(
+      "search",
+      "--preset",
+      "demo",
+      ...small,
+      "--epochs",
+      "2",
+      "--recompute",
+      "--out",
+      "fifth",
+    );
+    expect(status).toBe(0);
+    expect(records("fifth")).toEqual(records("first"));
+  });
+
   it("takes back the configuration that it wrote", () => {
     const { status } = call("search", "--config", "first/config.json", "--out", "fourth");
     expect(status).toBe(0);

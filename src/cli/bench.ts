@@ -15,6 +15,7 @@ interface BenchOptions {
   channels: number;
   imageSize: number;
   threads: number;
+  recompute: boolean;
 }
 
 function describe(found: StepMeasurement, options: BenchOptions): string {
@@ -61,10 +62,13 @@ export function registerBench(program: Command): void {
       32,
     )
     .option("--threads <n>", "threads of the tensor engine; 0 = one per core", wholeNumber("--threads", 0), 0)
+    .option("--recompute", "keep less for the backward pass and compute it again", false)
     .action(async (_options: unknown, command: Command) => {
       const options = command.opts<BenchOptions>();
-      const { batchSize, cells, channels, threads, steps, profile, imageSize } = options;
-      const { config } = resolveConfig("search", { flags: { batchSize, cells, channels, threads } });
+      const { batchSize, cells, channels, threads, recompute, steps, profile, imageSize } = options;
+      const { config } = resolveConfig("search", {
+        flags: { batchSize, cells, channels, threads, recompute },
+      });
       const { measureSearchStep } = await import("../search/measure.js");
       const found = await measureSearchStep(config, { size: imageSize, steps, profile });
       printResult(command, found, () => describe(found, options));

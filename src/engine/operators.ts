@@ -94,10 +94,12 @@ export const operators = {
   convNorm: operator<[Tensor, Tensor, NormTensors, number, number, boolean, boolean, number, number], Tensor>(
     "ista::conv_norm",
   ),
-  /** parameters, gradients, momenta, learning rate, momentum, weight decay, greatest norm -> norm before clipping */
+  /** Whether convolutions of nodes keep less and compute it again in the backward pass; the same bits either way. */
+  setRecompute: operator<[boolean], void>("ista::set_recompute"),
   /** Clears the counters of our operators and switches them on. */
   profileStart: operator<[], void>("ista::profile_start"),
   /** Switches them off; JSON: an array of { name, calls, seconds, bytes, flops } or the like, see native/ops/profile.h. */
   profileReport: operator<[], string>("ista::profile_report"),
+  /** parameters, gradients, momenta, learning rate, momentum, weight decay, greatest norm -> norm before clipping */
   sgdStep: operator<[Tensor[], Tensor[], Tensor[], number, number, number, number], number>("ista::sgd_step"),
 };

@@ -1,13 +1,14 @@
 // A network of the space: super-net or evaluation network, one class for both, since they differ in their description only.
 import type { RandomStream } from "../base/random.js";
 import { operators } from "../engine/operators.js";
-import { Tensor } from "../engine/tensor.js";
+import { scope, Tensor } from "../engine/tensor.js";
 import type { CellType } from "../space/darts.js";
 import type { NetworkDescription, NetworkLayout } from "../space/layout.js";
 import { parameterList } from "../space/parameters.js";
 import { checkStateDict, ParameterStore, type StateDict, withoutAuxiliaryHead } from "./parameters.js";
 import {
   type AffineRule,
+  type CellPlan,
   type NetworkPlan,
   type NodePlan,
   type PreprocessPlan,
@@ -140,20 +141,12 @@ export class Network {
     for (const tensor of newer) inspect("stem", tensor);
     let auxiliaryLogits: Tensor | null = null;
     for (const cell of this.plan.cells) {
-      const reduced = cell.layout.reductionPrevious;
-      const states = [
-        preprocess(cell.preprocess[0], older, reduced, settings),
-        preprocess(cell.preprocess[1], newer, false, settings),
-      ];
-      const name = `cells.${cell.layout.index}`;
-      for (const [index, state] of states.entries()) inspect(`${name}.preprocess${index}`, state);
-      for (const [index, node] of cell.nodes.entries()) {
-        const weights = options.nodeWeights?.[cell.layout.type][index] ?? null;
-        states.push(this.node(node, states, weights, batch, options, settings));
-        inspect(`${name}, node ${index + 2}`, states[index + 2]);
-      }
+      const read = older;
+      const made = scope(() => this.cell(cell, older, newer, batch, options, settings));
       older = newer;
-      newer = states.slice(2);
+      newer = made;
+      // Nothing else reads them; what the gradients need, libtorch keeps.
+      for (const tensor of read) if (!older.includes(tensor)) tensor.dispose();
       if (options.training && cell.layout.index === this.layout.auxiliary?.afterCell) {
         auxiliaryLogits = this.auxiliary(newer, settings);
         inspect("auxiliary_head", auxiliaryLogits);
@@ -165,6 +158,30 @@ export class Network {
     const logits = operators.linear(operators.concatenate(pooled, 1), weight, bias);
     inspect("classifier", logits);
     return { logits, auxiliaryLogits };
+  }
+
+  /** The cell's intermediate nodes. */
+  private cell(
+    plan: CellPlan,
+    older: Features,
+    newer: Features,
+    batch: number,
+    options: ForwardOptions,
+    settings: Settings,
+  ): Tensor[] {
+    const inspect = options.inspect ?? (() => {});
+    const states = [
+      preprocess(plan.preprocess[0], older, plan.layout.reductionPrevious, settings),
+      preprocess(plan.preprocess[1], newer, false, settings),
+    ];
+    const name = `cells.${plan.layout.index}`;
+    for (const [index, state] of states.entries()) inspect(`${name}.preprocess${index}`, state);
+    for (const [index, node] of plan.nodes.entries()) {
+      const weights = options.nodeWeights?.[plan.layout.type][index] ?? null;
+      states.push(this.node(node, states, weights, batch, options, settings));
+      inspect(`${name}, node ${index + 2}`, states[index + 2]);
+    }
+    return states.slice(2);
   }
 
   private stem(images: Tensor, settings: Settings): [Features, Features] {

@@ -141,6 +141,7 @@ export const resumableKeys: readonly string[] = [
   "epochs",
   "trainEpochs",
   "threads",
+  "recompute",
   "device",
   "saveEvery",
   "keepCheckpoints",

@@ -57,6 +57,12 @@ const shared = {
   gradientClip: notNegative("largest global norm of the gradient; 0 = not clipped").default(5),
   seed: z.int().min(0).max(4294967295).default(0).describe("seed of every random number of the run"),
   threads: count("threads of the tensor engine; 0 = one per core", 0).default(0),
+  recompute: z
+    .boolean()
+    .default(false)
+    .describe(
+      "keep less for the backward pass and compute it again: less memory, more time, the same numbers (on a CPU)",
+    ),
   device: z
     .string()
     .regex(/^(cpu|cuda(:\d+)?)$/)

@@ -48,6 +48,7 @@ export async function measureSearchStep(
   { size, steps, profile }: { size: number; steps: number; profile: boolean },
 ): Promise<StepMeasurement> {
   setThreads(config.threads);
+  operators.setRecompute(config.recompute);
   const classes = 10;
   const sources = noiseSources({ batchSize: config.batchSize, channels: 3, size, classes });
   const shape: NetworkShape = {

@@ -2,6 +2,7 @@
 import { resourceUsage } from "node:process";
 import { IstaError } from "../base/errors.js";
 import { checkDevice, engineInformation, setThreads } from "../engine/device.js";
+import { operators } from "../engine/operators.js";
 import type { Checkpoint } from "../run/checkpoint.js";
 import { type ConfigOf, configForResume, type RunKind } from "../run/config.js";
 import { RunDirectory } from "../run/directory.js";
@@ -80,6 +81,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         : { config: request.config, changes: [] };
     checkDevice(config.device);
     setThreads(config.threads);
+    operators.setRecompute(config.recompute);
     sources = await openSources(config);
     for (const warning of sources.warnings) observer.warn(warning);
     const description = work.plan(config, sources, opened);
@@ -87,6 +89,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const warning = checkMemory(description, {
         batchSize: config.batchSize,
         prefetch: config.prefetch,
+        recompute: config.recompute,
         sources: sources.codes === null ? 1 : 2,
         averaging: "weightAveraging" in config && config.weightAveraging > 0,
       });

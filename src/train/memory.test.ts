@@ -15,7 +15,7 @@ const shape: NetworkShape = {
   stem: "cifar",
   auxiliary: true,
 };
-const options: MemoryOptions = { batchSize: 96, prefetch: 2, sources: 1, averaging: false };
+const options: MemoryOptions = { batchSize: 96, prefetch: 2, sources: 1, averaging: false, recompute: false };
 const network = (change: Partial<NetworkShape> = {}) =>
   evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, { ...shape, ...change });
 const gibibyte = 2 ** 30;
@@ -76,6 +76,16 @@ describe("the comparison with the machine", () => {
     );
     expect(checkMemory(network(), { ...options, batchSize: fits }, machine)).toBeNull();
     expect(error.message).not.toContain("\n");
+  });
+
+  it("offers to compute again where that is enough", () => {
+    const { total } = estimateMemory(network(), options);
+    const warning = checkMemory(network(), options, { ...machine, free: total - 1 });
+    expect(warning).toContain("use --recompute, or a smaller --batch-size");
+    expect(
+      checkMemory(network(), { ...options, recompute: true }, { ...machine, free: total - 1 }),
+    ).toBeNull();
+    expect(checkMemory(network(), options, { ...machine, free: gibibyte })).not.toContain("--recompute");
   });
 
   it("names other ways out when no batch would fit", () => {

@@ -25,6 +25,8 @@ export interface MemoryOptions {
   /** Kinds of batches that are held at once: 2 where codes and weights learn from different images. */
   readonly sources: number;
   readonly averaging: boolean;
+  /** Whether results of convolutions are computed again rather than kept. */
+  readonly recompute: boolean;
 }
 
 const floatBytes = 4;
@@ -49,15 +51,19 @@ const parameterCount = (layer: Layer): number =>
 const outputSize = (layer: Layer): number =>
   layer.kind === "convolution" ? layer.outputChannels * layer.outputHeight * layer.outputWidth : 0;
 
+/** Of the results of an operation's pointwise convolutions, those that are kept when the last is computed again. */
+const keptShare = (operation: string | undefined): number =>
+  operation?.startsWith("sep_conv") ? 1 / 2 : operation?.startsWith("dil_conv") ? 0 : 1;
+
 /** Floats that the forward pass keeps per image: results before batch norms, and what is made of them. */
-function keptPerImage(description: NetworkDescription, layers: readonly Layer[]): number {
+function keptPerImage(description: NetworkDescription, layers: readonly Layer[], recompute: boolean): number {
   const layout = networkLayout(description);
   let kept = 0;
   for (const layer of layers) {
     // A depthwise convolution is made anew in the backward pass; on an edge, the node keeps what comes after it.
     if (layer.kind !== "convolution" || layer.groups > 1) continue;
     const normalisedCopy = layer.edge === undefined && (layer.part !== "cell" || description.norms.affine);
-    kept += outputSize(layer) * (normalisedCopy ? 2 : 1);
+    kept += outputSize(layer) * (normalisedCopy ? 2 : recompute ? keptShare(layer.edge?.operation) : 1);
   }
   for (const { output } of layout.cells) kept += output.channels * output.height * output.width;
   // Concatenated and rectified.
@@ -81,7 +87,7 @@ function transientPerImage(description: NetworkDescription): number {
  * @throws IstaError NETWORK_SHAPE
  */
 export function estimateMemory(description: NetworkDescription, options: MemoryOptions): MemoryNeed {
-  const { batchSize, prefetch, sources, averaging } = options;
+  const { batchSize, prefetch, sources, averaging, recompute } = options;
   const { inputChannels, imageHeight, imageWidth } = description.shape;
   const layers = layerList(description);
   const parameters = layers.reduce((total, layer) => total + parameterCount(layer), 0);
@@ -90,7 +96,7 @@ export function estimateMemory(description: NetworkDescription, options: MemoryO
   const copies = weightCopies + (averaging ? averagingCopies : 0);
   const sums = Math.min(batchSize, largestChunkCount) * largestLayer;
   const weights = floatBytes * allocatorOverhead * (copies * parameters + sums);
-  const perImage = keptPerImage(description, layers) + transientPerImage(description) + 2 * image;
+  const perImage = keptPerImage(description, layers, recompute) + transientPerImage(description) + 2 * image;
   const activations = floatBytes * allocatorOverhead * batchSize * perImage;
   const batches = floatBytes * batchSize * image * sources * (prefetch + 2) + constantBytes;
   return { weights, activations, batches, total: weights + activations + batches };
@@ -135,10 +141,13 @@ export function checkMemory(
   const room = total > machine.total ? machine.total - machine.used : machine.free;
   if (need.total <= room) return null;
   const batch = fittingBatch(description, options, room);
-  const way =
+  const recomputes =
+    !options.recompute && estimateMemory(description, { ...options, recompute: true }).total <= room;
+  const less =
     batch === null
       ? "use fewer --channels or --cells, or smaller images"
       : `use a smaller --batch-size (${batch} fits), fewer --channels or --cells`;
+  const way = recomputes ? `use --recompute, or ${less.replace("use ", "")}` : less;
   const parts = `activations of ${options.batchSize} images ${formatBytes(need.activations)}, weights ${formatBytes(need.weights)}`;
   if (total > machine.total) {
     throw new IstaError(
