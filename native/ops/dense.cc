@@ -33,10 +33,10 @@ Dense::Dense(Arena& arena, const DenseWeights& weights)
       pitch_(rounded_up(weights.depth()) + kLanes),
       out_pitch_(rounded_up(weights.out_channels)),
       pointwise_(weights.taps.size() == 1 && weights.taps[0].dy == 0 && weights.taps[0].dx == 0 && weights.stride == 1),
-      // Whole rows, where the sources of a row's pixels are apart from those of the next.
       turn_(pointwise_ ? kPixelsPerTurn : weights.out_width),
-      strip_(std::min(weights.pixels(), std::max(kFewestPixels, kStripFloats / pitch_) / turn_ * turn_)) {
-  if (strip_ == 0) strip_ = turn_;
+      strip_(std::min(weights.pixels(), std::max(kFewestPixels, kStripFloats / pitch_))) {
+  // Whole rows if they fit, since the sources of a row's pixels are apart from those of the next.
+  if (strip_ > turn_) strip_ = strip_ / turn_ * turn_;
   if (!pointwise_) columns_ = arena.zeros(static_cast<size_t>(strip_) * pitch_);
   raw_gradient_ = arena.floats(static_cast<size_t>(strip_) * out_pitch_);
 }
