@@ -74,7 +74,9 @@ describe("the comparison with the machine", () => {
         error.message,
       )?.[1],
     );
-    expect(checkMemory(network(), { ...options, batchSize: fits }, machine)).toBeNull();
+    const idle = { ...machine, free: machine.total - machine.used };
+    expect(checkMemory(network(), { ...options, batchSize: fits }, idle)).toBeNull();
+    expect(() => checkMemory(network(), { ...options, batchSize: 2 * fits }, idle)).toThrow(IstaError);
     expect(error.message).not.toContain("\n");
   });
 

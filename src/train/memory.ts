@@ -34,7 +34,7 @@ const floatBytes = 4;
 const weightCopies = 6;
 const averagingCopies = 2;
 /** Feature maps of the largest cell that a backward pass holds at once: gradients of its states, and of what it reads. */
-const transientMaps = 12;
+const transientMaps = 6;
 /** Sums of the weight gradients are kept for each of these parts of a batch. */
 const largestChunkCount = 32;
 /** Shares of all allocations that no tensor uses: the allocator's fragments, and pages that it keeps. */
@@ -62,8 +62,7 @@ function keptPerImage(description: NetworkDescription, layers: readonly Layer[],
   for (const layer of layers) {
     // A depthwise convolution is made anew in the backward pass; on an edge, the node keeps what comes after it.
     if (layer.kind !== "convolution" || layer.groups > 1) continue;
-    const normalisedCopy = layer.edge === undefined && (layer.part !== "cell" || description.norms.affine);
-    kept += outputSize(layer) * (normalisedCopy ? 2 : recompute ? keptShare(layer.edge?.operation) : 1);
+    kept += outputSize(layer) * (recompute ? keptShare(layer.edge?.operation) : 1);
   }
   for (const { output } of layout.cells) kept += output.channels * output.height * output.width;
   // Concatenated and rectified.
