@@ -104,10 +104,10 @@ describe("two-stage search", () => {
       "2",
       "--recompute",
       "--out",
-      "fifth",
+      "recomputed",
     );
     expect(status).toBe(0);
-    expect(records("fifth")).toEqual(records("first"));
+    expect(records("recomputed")).toEqual(records("first"));
   });
 
   it("takes back the configuration that it wrote", () => {

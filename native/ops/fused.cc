@@ -42,7 +42,14 @@ Tensor empty_images(int64_t images, int64_t channels, int64_t height, int64_t wi
   const size_t bytes = sizeof(float) * images * channels * height * width;
   if (bytes < kLargeBlock) return at::empty({images, channels, height, width}, options, at::MemoryFormat::ChannelsLast);
   const int64_t row = width * channels;
-  return at::from_blob(take_block(bytes), {images, channels, height, width}, {height * row, 1, row, channels}, give_back_block, options);
+  void* data = nullptr;
+  try {
+    data = take_block(bytes);
+  } catch (const std::bad_alloc&) {
+    TORCH_CHECK(false, "not enough memory: tried to allocate ", bytes, " bytes for ", images, " images of ", channels, " x ", height,
+                " x ", width);
+  }
+  return at::from_blob(data, {images, channels, height, width}, {height * row, 1, row, channels}, give_back_block, options);
 }
 
 void check_norm(const Norm& norm, NormSettings settings, int64_t channels, int64_t values) {
