@@ -19,11 +19,12 @@ afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 const endless = [...smallRuns.train, "--epochs", "1000"];
 
-/** The last checkpoint is whole, and nothing half-written lies about. */
-function expectWholeCheckpoint(path: string): void {
+/** The last checkpoint is whole, and nothing half-written stays (a run that goes on may be writing at the very moment). */
+async function expectWholeCheckpoint(path: string): Promise<void> {
   const run = RunDirectory.open(path, "read");
   expect(run.loadCheckpoint("last").warning).toBeNull();
-  expect(fs.readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."))).toEqual([]);
+  const unfinished = () => fs.readdirSync(join(path, "checkpoints")).filter((name) => name.startsWith("."));
+  await expect.poll(unfinished, { timeout: 20_000, interval: 5 }).toEqual([]);
 }
 
 /** Writes until not a byte is left. */
@@ -52,7 +53,7 @@ describe("file systems", () => {
       await running.said(/epoch 2\/1000/);
       fill(join(disk, "other"));
       await running.said(/not saved, the run goes on and tries again later: FILE_DISK_FULL/);
-      expectWholeCheckpoint(path);
+      await expectWholeCheckpoint(path);
       const before = fs.readFileSync(join(path, "checkpoints/last/state.json"), "utf8");
       fs.rmSync(join(disk, "other"));
       await expect
@@ -61,7 +62,7 @@ describe("file systems", () => {
       running.kill("SIGTERM");
       const { status, err } = await running.ended;
       expect(status, err).toBe(130);
-      expectWholeCheckpoint(path);
+      await expectWholeCheckpoint(path);
       const run = RunDirectory.open(path, "read");
       const { epoch } = (run.loadCheckpoint("last").state as { position: { epoch: number } }).position;
       // The records of the epochs in which there was no room came later, none is missing.
@@ -84,7 +85,7 @@ describe("file systems", () => {
       const { status, err } = await running.ended;
       expect(status).toBe(1);
       expect(err).toMatch(/^error FILE_DISK_FULL: .*$/m);
-      expectWholeCheckpoint(path);
+      await expectWholeCheckpoint(path);
       fs.rmSync(join(disk, "other"));
       await succeed(program, ["train", "--resume", path, "--epochs", "20"]);
     } finally {
@@ -112,7 +113,7 @@ describe("file systems", () => {
       remount(disk, "rw");
       running.kill("SIGTERM");
       expect((await running.ended).status).toBe(130);
-      expectWholeCheckpoint(path);
+      await expectWholeCheckpoint(path);
       remount(disk, "ro");
       const again = await perform(program, ["train", "--resume", path]);
       expect(again).toMatchObject({ status: 1, err: expect.stringMatching(/^error FILE_READ_ONLY: /) });
@@ -130,7 +131,7 @@ describe("file systems", () => {
     expect(status).toBe(1);
     expect(err).toMatch(/^error RUN_GONE: .*was moved or deleted while the run was going on$/m);
     expect(fs.existsSync(path)).toBe(false);
-    expectWholeCheckpoint(`${path}-moved`);
+    await expectWholeCheckpoint(`${path}-moved`);
   });
 
   it("a folder without permission: an error before the work begins", async (context) => {
@@ -164,7 +165,7 @@ describe("divergence", () => {
       /^error RUN_DIVERGED: training: the (loss|gradient's norm) became \S+ at step \d+ of epoch 1, learning rate 1e\+30; it began in the (output|weights|gradient) of? ?\S+.*; the last checkpoint is as it was/m,
     );
     expect(JSON.parse(fs.readFileSync(join(path, "summary.json"), "utf8")).status).toBe("failed");
-    expectWholeCheckpoint(path);
+    await expectWholeCheckpoint(path);
     // What is left can be taken up, and comes to the same end.
     const again = await perform(program, [words[0], "--resume", path]);
     expect(again).toMatchObject({ status: 1, err: expect.stringContaining("error RUN_DIVERGED") });
