@@ -218,6 +218,14 @@ class NodeTest(unittest.TestCase):
         case.inputs = [torch.randint(0, 3, (3, 3, 6, 6), generator=torch.Generator().manual_seed(5)).float()]
         compare(self, case.run(torch.float32), case.run(torch.float64))
 
+    def test_infinite_values_stay_where_the_windows_are(self):
+        for stride, (y, x) in itertools.product((1, 2), ((0, 0), (4, 6), (2, 3))):
+            image = torch.randn(1, 8, 5, 7)
+            image[0, :, y, x] = float("inf")
+            pooled = ista.node([image], None, [AVERAGE], [stride], [], [None] * 4, [None], True, MOMENTUM, EPSILON)
+            expected = torch.nn.functional.avg_pool2d(image, 3, stride, 1, count_include_pad=False)
+            self.assertTrue(torch.allclose(pooled, expected, atol=1e-6), (stride, y, x))
+
     def test_a_repeated_backward_pass_gives_the_same(self):
         x = torch.randn(2, 8, 5, 5, requires_grad=True)
         y = ista.node([x], None, [SKIP], [1], [], [None, None, torch.zeros(8), torch.ones(8)], [None], True, MOMENTUM, EPSILON)

@@ -53,18 +53,13 @@ const small = [
   "50",
 ];
 
+/** A search of two epochs, with further options. */
+const twoEpochs = (...options: string[]) =>
+  call("search", "--preset", "demo", ...small, "--epochs", "2", ...options);
+
 describe("two-stage search", () => {
   it("leaves a run directory with cells, a drawing and a record per epoch, and says what to do next", () => {
-    const { status, out, err } = call(
-      "search",
-      "--preset",
-      "demo",
-      ...small,
-      "--epochs",
-      "2",
-      "--out",
-      "first",
-    );
+    const { status, out, err } = twoEpochs("--out", "first");
     expect(err).toMatch(/epoch 2\/2 {2}loss \d\.\d+ .*validation/);
     expect(err).toMatch(/ {2}reduction .*residual \d\.\d\d\.\.\d\.\d\d/);
     expect(out).toMatch(/Found first.*genotype\.json|Found .*first\/genotype\.json/);
@@ -84,9 +79,8 @@ describe("two-stage search", () => {
   });
 
   it("gives the same run for the same seed, another one for another", () => {
-    const again = ["search", "--preset", "demo", ...small, "--epochs", "2"];
-    call(...again, "--out", "second");
-    call(...again, "--seed", "1", "--out", "third");
+    twoEpochs("--out", "second");
+    twoEpochs("--seed", "1", "--out", "third");
     expect(records("second")).toEqual(records("first"));
     const weights = (run: string): Buffer =>
       readFileSync(join(folder, run, "checkpoints/last/model.safetensors"));
@@ -95,17 +89,7 @@ describe("two-stage search", () => {
   });
 
   it("computes the same with --recompute", () => {
-    const { status } = call(
-      "search",
-      "--preset",
-      "demo",
-      ...small,
-      "--epochs",
-      "2",
-      "--recompute",
-      "--out",
-      "recomputed",
-    );
+    const { status } = twoEpochs("--recompute", "--out", "recomputed");
     expect(status).toBe(0);
     expect(records("recomputed")).toEqual(records("first"));
   });

@@ -48,12 +48,12 @@ void ImageSums::add(const float* values, int pixels) {
   for_pixel_blocks(pixels, channels_, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
     const float* value = values + static_cast<ptrdiff_t>(first) * channels_ + channel;
-    Vector pivot[V], sum[V][kChains] = {}, square[V][kChains] = {};
-    unroll<V>([&](auto v) { pivot[v] = load(pivot_ + channel + v * kLanes); });
+    const ChannelValues<decltype(lanes)> pivot(pivot_ + channel);
+    Vector sum[V][kChains] = {}, square[V][kChains] = {};
     for_chains(count, [&](int p, auto chain) {
       const float* from = value + static_cast<ptrdiff_t>(p) * channels_;
       unroll<V>([&](auto v) {
-        const Vector distance = lanes.read(from + v * kLanes) - pivot[v];
+        const Vector distance = lanes.read(from + v * kLanes) - pivot.at[v];
         sum[v][chain] += distance;
         square[v][chain] += distance * distance;
       });
@@ -182,19 +182,15 @@ void raw_gradient_pixels(const RawGradient& coefficients, float mask, const floa
                          int channels, float* out, int out_pitch) {
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
-    Vector a[V], b[V], c[V];
-    unroll<V>([&](auto v) {
-      const int at = channel + v * kLanes;
-      a[v] = load(coefficients.a.data() + at) * mask;
-      b[v] = load(coefficients.b.data() + at);
-      c[v] = load(coefficients.c.data() + at);
-    });
+    ChannelValues<decltype(lanes)> a(coefficients.a.data() + channel);
+    const ChannelValues<decltype(lanes)> b(coefficients.b.data() + channel), c(coefficients.c.data() + channel);
+    unroll<V>([&](auto v) { a.at[v] *= mask; });
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * channels + channel;
     const float *g = gradient + offset, *r = raw + offset, *mean = coefficients.mean.data() + channel;
     float* to = out + static_cast<ptrdiff_t>(first) * out_pitch + channel;
     if (!coefficients.uses_raw) {
       for (int p = 0; p < count; ++p, g += channels, to += out_pitch) {
-        unroll<V>([&](auto v) { store(to + v * kLanes, a[v] * lanes.read(g + v * kLanes)); });
+        unroll<V>([&](auto v) { store(to + v * kLanes, a.at[v] * lanes.read(g + v * kLanes)); });
       }
       return;
     }
@@ -203,7 +199,7 @@ void raw_gradient_pixels(const RawGradient& coefficients, float mask, const floa
       prefetch(r, channels);
       unroll<V>([&](auto v) {
         const Vector distance = lanes.read(r + v * kLanes) - load(mean + v * kLanes);
-        store(to + v * kLanes, a[v] * lanes.read(g + v * kLanes) + (b[v] * distance + c[v]));
+        store(to + v * kLanes, a.at[v] * lanes.read(g + v * kLanes) + (b.at[v] * distance + c.at[v]));
       });
     }
   });

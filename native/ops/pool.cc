@@ -30,6 +30,7 @@ Pool::Pool(Arena& arena, bool maximum, int stride, int height, int width, int ch
       pitch_(rounded_up(channels)) {
   shares_ = arena.floats(out_width_);
   columns_ = arena.zeros(static_cast<size_t>(width + 2) * pitch_);
+  zeros_ = arena.zeros(static_cast<size_t>(width + 2) * pitch_) + pitch_;
   // Padding that never wins.
   if (maximum) std::fill_n(columns_, static_cast<size_t>(width + 2) * pitch_, kLowest);
   if (!backward) return;
@@ -43,7 +44,6 @@ Pool::Pool(Arena& arena, bool maximum, int stride, int height, int width, int ch
   std::fill_n(image_.data, static_cast<size_t>(height) * image_.row_pitch(), kLowest);
   outside_ = arena.floats(image_.row_pitch()) + pitch_;
   std::fill_n(outside_ - pitch_, image_.row_pitch(), kLowest);
-  zeros_ = arena.zeros(spread_.row_pitch()) + pitch_;
 }
 
 void Pool::set_shares(int y) {
@@ -57,9 +57,8 @@ void Pool::join_rows(const float* image, int y) {
   const int center = y * stride_;
   const float* middle = image + center * row_size;
   // A row outside: for the maximum any row that is inside does as well.
-  const bool has_above = center > 0, has_below = center + 1 < height_;
-  const float *above = has_above ? middle - row_size : middle, *below = has_below ? middle + row_size : middle;
-  const Vector above_factor = splat(has_above ? 1.0f : 0.0f), below_factor = splat(has_below ? 1.0f : 0.0f);
+  const float* const outside = kMaximum ? middle : zeros_;
+  const float *above = center > 0 ? middle - row_size : outside, *below = center + 1 < height_ ? middle + row_size : outside;
   const int channels = channels_, pitch = pitch_;
   float* const columns = columns_ + pitch;
   for_pixel_blocks(width_, channels, [&](int first, int count, int channel, auto lanes) {
@@ -69,8 +68,7 @@ void Pool::join_rows(const float* image, int y) {
       prefetch(below + from, channels);
       unroll<decltype(lanes)::kVectors>([&](auto v) {
         const ptrdiff_t at = from + v * kLanes;
-        const Vector a = lanes.read(above + at), b = lanes.read(middle + at), c = lanes.read(below + at);
-        store(to + v * kLanes, kMaximum ? join<true>(a, b, c) : a * above_factor + b + c * below_factor);
+        store(to + v * kLanes, join<kMaximum>(lanes.read(above + at), lanes.read(middle + at), lanes.read(below + at)));
       });
     }
   });

@@ -142,11 +142,11 @@ export function checkMemory(
   const batch = fittingBatch(description, options, room);
   const recomputes =
     !options.recompute && estimateMemory(description, { ...options, recompute: true }).total <= room;
-  const less =
+  const smaller =
     batch === null
-      ? "use fewer --channels or --cells, or smaller images"
-      : `use a smaller --batch-size (${batch} fits), fewer --channels or --cells`;
-  const way = recomputes ? `use --recompute, or ${less.replace("use ", "")}` : less;
+      ? "fewer --channels or --cells, or smaller images"
+      : `a smaller --batch-size (${batch} fits), fewer --channels or --cells`;
+  const way = `use ${recomputes ? "--recompute, or " : ""}${smaller}`;
   const parts = `activations of ${options.batchSize} images ${formatBytes(need.activations)}, weights ${formatBytes(need.weights)}`;
   if (total > machine.total) {
     throw new IstaError(
