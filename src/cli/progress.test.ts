@@ -87,13 +87,18 @@ describe("in a pipe", () => {
     );
   });
 
-  it("measures anew after a restart", () => {
+  it("measures anew when another run begins", () => {
     const { progress, wait, written } = screen(false);
-    progress.update(state(0));
+    progress.update(state(90));
     wait(100);
-    progress.restart();
-    progress.update(state(1));
-    expect(written()).not.toContain("images/s");
+    progress.update(state(99));
+    wait(100);
+    progress.update(state(1, { epoch: 1 }));
+    expect(written().trim().split("\n").at(-1)).toBe("search 1/4  1/100");
+    wait(16);
+    progress.update(state(5, { epoch: 1 }));
+    // 4 steps of 64 images in 16 seconds; 95 and 300 steps are left.
+    expect(written()).toBe("search 1/4  5/100  16.0 images/s  left 26 min 20 s\n");
   });
 });
 

@@ -84,15 +84,14 @@ export class Progress {
     this.lineIsOpen = false;
   }
 
-  /** Forgets the speed: after a pause, or where the next phase has another one. */
-  restart(): void {
-    this.before = null;
-    this.speed = null;
-    this.stepsPerSecond = null;
-  }
-
   private measure({ epoch, step, steps, images }: ProgressState, now: number): void {
     const done = (epoch - 1) * steps + step;
+    // Another run, which counts from the beginning and has a speed of its own.
+    if (this.before !== null && images < this.before.images) {
+      this.before = null;
+      this.speed = null;
+      this.stepsPerSecond = null;
+    }
     if (this.before !== null) {
       const seconds = now - this.before.time;
       if (seconds <= 0) return;
