@@ -12,7 +12,7 @@ namespace {
 constexpr int kStripFloats = 6144, kFewestPixels = 24;
 // Pixels for which one input after the other is read or written: few, so that the processor sees a stream of memory per input that
 // goes on and on, rather than one after the other that start anew.
-constexpr int kPixelsPerTurn = 12;
+constexpr int kPixelsPerTurn = 48;
 }  // namespace
 
 void DenseWeights::set_matrix(const std::vector<float>& matrix) {

@@ -9,6 +9,11 @@ namespace {
 // Column vectors of the next block: 6 pixels x 2 vectors fill the registers best; an odd one out goes with the last two.
 int block_vectors(int vectors_left) { return vectors_left <= 3 ? vectors_left : 2; }
 
+// Pixels, or channels of a, whose products with V vectors have room in 16 registers: beside the sums there are the V vectors, the
+// broadcast value and, for a ReLU, its zero.
+template <int V, bool kRelu>
+constexpr int kTogether = V == 1 ? 8 : V == 2 ? 6 : kRelu ? 3 : 4;
+
 // A product's block on its way out; `Plain` stores, `Gradient` is for the rest of what a ProductTarget says.
 struct Plain {
   void expect(const float*, ptrdiff_t) const {}
@@ -83,10 +88,9 @@ __attribute__((noinline)) void product_block(Rows rows, const float* b, float* o
 
 template <int V, bool kRelu, class Sink>
 void product_of_pixels(int pixels, Rows rows, const float* b, float* out, int out_pitch, int columns_left, Sink sink) {
-  // Only as many pixels as have registers.
   const auto run = [&](auto count) {
     constexpr int P = decltype(count)::value;
-    if constexpr (P * V <= 12) product_block<P, V, kRelu>(rows, b, out, out_pitch, columns_left, sink);
+    if constexpr (P <= kTogether<V, kRelu>) product_block<P, V, kRelu>(rows, b, out, out_pitch, columns_left, sink);
   };
   switch (pixels) {
     case 1: return run(std::integral_constant<int, 1>{});
@@ -102,7 +106,7 @@ void product_of_pixels(int pixels, Rows rows, const float* b, float* out, int ou
 
 template <int V, bool kRelu, class Sink>
 void product_column_block(Rows rows, int pixels, const float* b, float* out, PixelMap map, int columns_left, Sink sink) {
-  constexpr int kPixels = V == 1 ? 8 : V == 2 ? 6 : 4;
+  constexpr int kPixels = kTogether<V, kRelu>;
   // Pixels that follow each other at equal distances are one row.
   const int width = map.row == map.width * map.pixel ? pixels : map.width;
   for (int first = 0; first < pixels; first += width, out += map.row) {
@@ -144,7 +148,7 @@ __attribute__((noinline)) void outer_block(const float* a, int a_pitch, const fl
 template <int V, bool kRelu>
 void outer_column_block(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, int pixels,
                         float* out, int out_pitch) {
-  constexpr int kRows = V == 1 ? 8 : V == 2 ? 6 : 4;
+  constexpr int kRows = kTogether<V, kRelu>;
   int row = 0;
   const auto run = [&](auto rows) {
     outer_block<decltype(rows)::value, V, kRelu>(a + row, a_pitch, b, b_pitch, pixels, out + row * out_pitch, out_pitch);
@@ -156,7 +160,9 @@ void outer_column_block(const float* a, int a_pitch, int a_channels, const float
   } else {
     while (a_channels - row >= kRows) run(std::integral_constant<int, kRows>{});
   }
-  while (a_channels - row >= 4) run(std::integral_constant<int, 4>{});
+  if constexpr (kRows >= 4) {
+    while (a_channels - row >= 4) run(std::integral_constant<int, 4>{});
+  }
   while (a_channels - row >= 2) run(std::integral_constant<int, 2>{});
   if (a_channels - row == 1) run(std::integral_constant<int, 1>{});
 }
