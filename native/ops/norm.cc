@@ -44,7 +44,7 @@ void ImageSums::start(const float* first_pixel) {
   count_ = 0;
 }
 
-void ImageSums::add(const float* values, int pixels) {
+ISTA_IN_PLACE void ImageSums::add(const float* values, int pixels) {
   for_pixel_blocks(pixels, channels_, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
     const float* value = values + static_cast<ptrdiff_t>(first) * channels_ + channel;
@@ -131,7 +131,7 @@ NormState norm_of_running_statistics(NormParameters parameters, double epsilon) 
   return state_of(mean.data(), variance.data(), parameters, epsilon);
 }
 
-void add_gradient_sums(const float* gradient, int gradient_pitch, const float* raw, int raw_pitch, int pixels, int channels,
+ISTA_IN_PLACE void add_gradient_sums(const float* gradient, int gradient_pitch, const float* raw, int raw_pitch, int pixels, int channels,
                        float mask, const float* mean, const float* inverse_deviation, double* sum, double* product) {
   if (mask == 0.0f) return;
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
@@ -178,7 +178,7 @@ RawGradient raw_gradient(const NormState& norm, int channels, float weight, cons
   return result;
 }
 
-void raw_gradient_pixels(const RawGradient& coefficients, float mask, const float* gradient, const float* raw, int pixels,
+ISTA_IN_PLACE void raw_gradient_pixels(const RawGradient& coefficients, float mask, const float* gradient, const float* raw, int pixels,
                          int channels, float* out, int out_pitch) {
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
@@ -186,7 +186,8 @@ void raw_gradient_pixels(const RawGradient& coefficients, float mask, const floa
     const ChannelValues<decltype(lanes)> b(coefficients.b.data() + channel), c(coefficients.c.data() + channel);
     unroll<V>([&](auto v) { a.at[v] *= mask; });
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * channels + channel;
-    const float *g = gradient + offset, *r = raw + offset, *mean = coefficients.mean.data() + channel;
+    const ChannelValues<decltype(lanes)> mean(coefficients.mean.data() + channel);
+    const float *g = gradient + offset, *r = raw + offset;
     float* to = out + static_cast<ptrdiff_t>(first) * out_pitch + channel;
     if (!coefficients.uses_raw) {
       for (int p = 0; p < count; ++p, g += channels, to += out_pitch) {
@@ -198,7 +199,7 @@ void raw_gradient_pixels(const RawGradient& coefficients, float mask, const floa
       prefetch(g, channels);
       prefetch(r, channels);
       unroll<V>([&](auto v) {
-        const Vector distance = lanes.read(r + v * kLanes) - load(mean + v * kLanes);
+        const Vector distance = lanes.read(r + v * kLanes) - mean.at[v];
         store(to + v * kLanes, a.at[v] * lanes.read(g + v * kLanes) + (b.at[v] * distance + c.at[v]));
       });
     }

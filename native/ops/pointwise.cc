@@ -20,9 +20,9 @@ struct Plain {
   void store_one(float* out, Vector value) const { store(out, value); }
   void store_part(float* out, Vector value, int left) const { store_channels(out, value, left); }
 };
+template <bool masked, bool accumulate>
 struct Gradient {
   ptrdiff_t positive;  // from `out` to the ReLU's input, in floats
-  bool masked, accumulate;
   // Fetches what later pixels will need while this block is multiplied.
   void expect(const float* out, ptrdiff_t step) const {
     prefetch_to_write(out, step);
@@ -234,7 +234,10 @@ void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, co
   const Rows rows{&source, 1, 0};
   const bool masked = target.positive != nullptr;
   if (!masked && !target.accumulate) return multiply_into<false>(rows, pixels, b, target, Plain{});
-  multiply_into<false>(rows, pixels, b, target, Gradient{masked ? target.positive - target.out : 0, masked, target.accumulate});
+  const ptrdiff_t positive = masked ? target.positive - target.out : 0;
+  if (!masked) return multiply_into<false>(rows, pixels, b, target, Gradient<false, true>{0});
+  if (target.accumulate) return multiply_into<false>(rows, pixels, b, target, Gradient<true, true>{positive});
+  multiply_into<false>(rows, pixels, b, target, Gradient<true, false>{positive});
 }
 
 void multiply(const std::vector<ProductSource>& sources, bool relu, int pixels, const PackedMatrix& b, const ProductTarget& target) {

@@ -52,7 +52,7 @@ void Pool::set_shares(int y) {
 }
 
 template <bool kMaximum>
-void Pool::join_rows(const float* image, int y) {
+ISTA_IN_PLACE void Pool::join_rows(const float* image, int y) {
   const ptrdiff_t row_size = static_cast<ptrdiff_t>(width_) * channels_;
   const int center = y * stride_;
   const float* middle = image + center * row_size;
@@ -75,7 +75,7 @@ void Pool::join_rows(const float* image, int y) {
 }
 
 template <bool kMaximum>
-void Pool::forward_row(const float* image, int y, float* out) {
+ISTA_IN_PLACE void Pool::forward_row(const float* image, int y, float* out) {
   join_rows<kMaximum>(image, y);
   if (!kMaximum) set_shares(y);
   const int pitch = pitch_;
@@ -100,7 +100,7 @@ void Pool::forward(const float* image, float* out) {
   }
 }
 
-void Pool::find_places(const float* image, const float* pooled) {
+ISTA_IN_PLACE void Pool::find_places(const float* image, const float* pooled) {
   for (int y = 0; y < height_; ++y) {
     const float* row = image + static_cast<ptrdiff_t>(y) * width_ * channels_;
     float* const to = image_.row(y);
@@ -137,7 +137,7 @@ void Pool::find_places(const float* image, const float* pooled) {
   }
 }
 
-void Pool::spread(const float* gradient) {
+ISTA_IN_PLACE void Pool::spread(const float* gradient) {
   const int pitch = pitch_, step = stride_ * pitch;
   for (int y = 0; y < out_height_; ++y) {
     if (!maximum_) set_shares(y);
@@ -149,7 +149,7 @@ void Pool::spread(const float* gradient) {
   }
 }
 
-void Pool::maximum_gradient_row(int y) {
+ISTA_IN_PLACE void Pool::maximum_gradient_row(int y) {
   const int pitch = pitch_, size = width_ * pitch;
   // The windows whose row `i` is this one have their centres in row y + 1 - i.
   const int centers[3] = {y + 1, y, y - 1};
@@ -172,7 +172,7 @@ void Pool::maximum_gradient_row(int y) {
   }
 }
 
-void Pool::average_gradient_row(int y) {
+ISTA_IN_PLACE void Pool::average_gradient_row(int y) {
   const int pitch = pitch_, size = width_ * pitch;
   const float* middle = spread_.row(y) - pitch;
   const ptrdiff_t row_pitch = spread_.row_pitch();

@@ -91,6 +91,10 @@ inline void store_channels(float* address, Vector value, int left) {
 
 inline int rounded_up(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
+// For functions whose lambdas keep arrays of vectors: the compiler must put the lambdas in place before it decides what lives in
+// registers, or the arrays live in memory (sums then take twice as long).
+#define ISTA_IN_PLACE __attribute__((flatten))
+
 // Calls body(integral_constant<int, 0>) ... (count - 1), so that arrays of vectors indexed by it live in registers.
 template <class Body, int... index>
 __attribute__((always_inline)) inline void unroll_sequence(Body&& body, std::integer_sequence<int, index...>) {
