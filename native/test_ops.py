@@ -1,6 +1,7 @@
 """The fused operators against their compositions in double precision. Run: /usr/bin/python3 native/test_ops.py [--long]"""
 import itertools
 import random
+import resource
 import sys
 import unittest
 
@@ -406,6 +407,28 @@ class MemoryTest(unittest.TestCase):
             alive.append((tensor, turn))
         for tensor, value in alive:
             self.assertTrue(bool((tensor == value).all()))
+
+
+    def test_steps_after_the_first_ask_for_no_memory(self):
+        # Many small tensors and a few large ones whose size is no power of two, as a network's stem makes them.
+        def fresh(channels, size):
+            return ista.node([images[channels, size]], None, [SKIP], [1], [], [None] * 4, [None], True, MOMENTUM, EPSILON)
+
+        layers = [(48, 32)] + [(16, 32)] * 24 + [(32, 16)] * 16 + [(64, 8)] * 16
+        images = {layer: torch.ones(256, layer[0], layer[1], layer[1]).contiguous(memory_format=torch.channels_last)
+                  for layer in set(layers)}
+        faults = []
+        for _ in range(8):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            kept, gradient = [fresh(*layer) for layer in layers], None
+            while kept:
+                gradient = fresh(*layers[len(kept) - 1])
+                kept.pop()
+            del gradient
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        # A fault for every page of 4 KiB or 2 MiB of some 700 MiB at first.
+        self.assertGreater(faults[0], 300, faults)
+        self.assertLess(max(faults[4:]), 30, faults)
 
 
 class SgdTest(unittest.TestCase):

@@ -2,6 +2,7 @@
 // dozens of steps until every one fits somewhere: half as much memory again as is in use, page after page cleared by the system.
 #include "memory.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <list>
 #include <map>
@@ -60,8 +61,11 @@ class Blocks {
     const std::lock_guard<std::mutex> lock(mutex_);
     Block* block = find(size);
     if (block == nullptr) {
-      // What lies unused is from other work (another batch size, another network): let it go before more is asked for.
-      if (free_bytes_ > held_bytes_ / 2) release_unused();
+      // What lies unused may be of other work (another batch size, another network), or of this one, whose next step would only map it
+      // again: some more is held than was ever in use at once, and beyond that as much is let go as is asked for.
+      most_used_ = std::max(most_used_, held_bytes_ - free_bytes_ + size);
+      const size_t limit = most_used_ + most_used_ / 2;
+      if (held_bytes_ + size > limit) release_unused(held_bytes_ + size - limit);
       block = map_block(size);
     }
     while (block->size / 2 >= size && block->size / 2 % kPage == 0) block = split(block);
@@ -96,17 +100,21 @@ class Blocks {
     std::list<Block*>::iterator place;  // in the list of free blocks of the size
   };
 
-  // Or a little more: the last batch of an epoch is smaller than the others.
-  static bool fits(size_t block, size_t size) { return block >= size && block <= size + size / 2; }
-
-  // The smallest free block that is of the size, or is so after some halvings.
+  // The free block that comes closest to the size after some halvings, and is the smallest of those. Somewhat more than the size will do,
+  // since the last batch of an epoch is smaller than the others, but only where nothing is closer: a large tensor whose block was cut up
+  // for small ones would ask for new memory at every step.
   Block* find(size_t size) {
-    for (auto list = free_.lower_bound(size); list != free_.end(); ++list) {
+    Block* best = nullptr;
+    size_t least = size + size / 2 + 1;
+    for (auto list = free_.lower_bound(size); list != free_.end() && least > size; ++list) {
       size_t half = list->first;
       while (half / 2 >= size && half / 2 % kPage == 0) half /= 2;
-      if (fits(half, size) && !list->second.empty()) return list->second.front();
+      if (half < least && !list->second.empty()) {
+        best = list->second.front();
+        least = half;
+      }
     }
-    return nullptr;
+    return best;
   }
 
   void add_free(Block* block) {
@@ -142,12 +150,15 @@ class Blocks {
     return roots_.back().get();
   }
 
-  void release_unused() {
-    roots_.remove_if([this](const std::unique_ptr<Block>& root) {
-      if (!root->free) return false;
+  // Unmaps unused roots, the oldest first, until `bytes` are given back.
+  void release_unused(size_t bytes) {
+    size_t released = 0;
+    roots_.remove_if([&](const std::unique_ptr<Block>& root) {
+      if (!root->free || released >= bytes) return false;
       remove_free(root.get());
       munmap(root->start, root->size);
       held_bytes_ -= root->size;
+      released += root->size;
       return true;
     });
   }
@@ -156,7 +167,7 @@ class Blocks {
   std::list<std::unique_ptr<Block>> roots_;
   std::map<size_t, std::list<Block*>> free_;  // by size, the last one given back first
   std::unordered_map<char*, Block*> used_;
-  size_t held_bytes_ = 0, free_bytes_ = 0;
+  size_t held_bytes_ = 0, free_bytes_ = 0, most_used_ = 0;
 };
 
 // Never destroyed: tensors may outlive static objects.
