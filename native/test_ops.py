@@ -408,7 +408,6 @@ class MemoryTest(unittest.TestCase):
         for tensor, value in alive:
             self.assertTrue(bool((tensor == value).all()))
 
-
     def test_steps_after_the_first_ask_for_no_memory(self):
         # Many small tensors and a few large ones whose size is no power of two, as a network's stem makes them.
         def fresh(channels, size):

@@ -59,11 +59,11 @@ class Blocks {
   void* take(size_t bytes) {
     const size_t size = rounded(bytes, kPage);
     const std::lock_guard<std::mutex> lock(mutex_);
+    most_used_ = std::max(most_used_, held_bytes_ - free_bytes_ + size);
     Block* block = find(size);
     if (block == nullptr) {
       // What lies unused may be of other work (another batch size, another network), or of this one, whose next step would only map it
       // again: some more is held than was ever in use at once, and beyond that as much is let go as is asked for.
-      most_used_ = std::max(most_used_, held_bytes_ - free_bytes_ + size);
       const size_t limit = most_used_ + most_used_ / 2;
       if (held_bytes_ + size > limit) release_unused(held_bytes_ + size - limit);
       block = map_block(size);

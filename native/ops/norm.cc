@@ -44,7 +44,8 @@ void ImageSums::start(const float* first_pixel) {
   count_ = 0;
 }
 
-ISTA_IN_PLACE void ImageSums::add(const float* values, int pixels) {
+ISTA_IN_PLACE
+void ImageSums::add(const float* values, int pixels) {
   for_pixel_blocks(pixels, channels_, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
     const float* value = values + static_cast<ptrdiff_t>(first) * channels_ + channel;
@@ -131,7 +132,8 @@ NormState norm_of_running_statistics(NormParameters parameters, double epsilon) 
   return state_of(mean.data(), variance.data(), parameters, epsilon);
 }
 
-ISTA_IN_PLACE void add_gradient_sums(const float* gradient, int gradient_pitch, const float* raw, int raw_pitch, int pixels, int channels,
+ISTA_IN_PLACE
+void add_gradient_sums(const float* gradient, int gradient_pitch, const float* raw, int raw_pitch, int pixels, int channels,
                        float mask, const float* mean, const float* inverse_deviation, double* sum, double* product) {
   if (mask == 0.0f) return;
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
@@ -178,15 +180,16 @@ RawGradient raw_gradient(const NormState& norm, int channels, float weight, cons
   return result;
 }
 
-ISTA_IN_PLACE void raw_gradient_pixels(const RawGradient& coefficients, float mask, const float* gradient, const float* raw, int pixels,
+ISTA_IN_PLACE
+void raw_gradient_pixels(const RawGradient& coefficients, float mask, const float* gradient, const float* raw, int pixels,
                          int channels, float* out, int out_pitch) {
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
     ChannelValues<decltype(lanes)> a(coefficients.a.data() + channel);
-    const ChannelValues<decltype(lanes)> b(coefficients.b.data() + channel), c(coefficients.c.data() + channel);
+    const ChannelValues<decltype(lanes)> b(coefficients.b.data() + channel), c(coefficients.c.data() + channel),
+        mean(coefficients.mean.data() + channel);
     unroll<V>([&](auto v) { a.at[v] *= mask; });
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * channels + channel;
-    const ChannelValues<decltype(lanes)> mean(coefficients.mean.data() + channel);
     const float *g = gradient + offset, *r = raw + offset;
     float* to = out + static_cast<ptrdiff_t>(first) * out_pitch + channel;
     if (!coefficients.uses_raw) {

@@ -18,7 +18,8 @@ ChannelValues<Lanes> shift_of(Affine affine, int channel, Lanes) {
 
 }  // namespace
 
-ISTA_IN_PLACE void fill_relu(const Plane& plane, int first_row, int end_row, const float* image, int channels, Affine before) {
+ISTA_IN_PLACE
+void fill_relu(const Plane& plane, int first_row, int end_row, const float* image, int channels, Affine before) {
   const int pitch = plane.pitch;
   const Vector zero = in_register(Vector{});
   for (int y = first_row; y < end_row; ++y) {
@@ -45,7 +46,8 @@ ISTA_IN_PLACE void fill_relu(const Plane& plane, int first_row, int end_row, con
   }
 }
 
-ISTA_IN_PLACE void store_relu_gradient(const float* gradient, int pitch, const float* image, Affine before, int pixels, int channels,
+ISTA_IN_PLACE
+void store_relu_gradient(const float* gradient, int pitch, const float* image, Affine before, int pixels, int channels,
                          bool accumulate, float* out) {
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
@@ -65,7 +67,8 @@ ISTA_IN_PLACE void store_relu_gradient(const float* gradient, int pitch, const f
   });
 }
 
-ISTA_IN_PLACE void store_pixels(const float* values, int pitch, int pixels, int channels, bool accumulate, float* out) {
+ISTA_IN_PLACE
+void store_pixels(const float* values, int pitch, int pixels, int channels, bool accumulate, float* out) {
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
     const float* from = values + static_cast<ptrdiff_t>(first) * pitch + channel;
@@ -80,7 +83,8 @@ ISTA_IN_PLACE void store_pixels(const float* values, int pitch, int pixels, int 
   });
 }
 
-ISTA_IN_PLACE void add_normalised(const float* raw, int raw_pitch, Affine norm, float factor, int pixels, int channels, bool accumulate,
+ISTA_IN_PLACE
+void add_normalised(const float* raw, int raw_pitch, Affine norm, float factor, int pixels, int channels, bool accumulate,
                     float* out) {
   for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
     constexpr int V = decltype(lanes)::kVectors;
