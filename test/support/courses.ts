@@ -46,6 +46,12 @@ export function givenSources(training: Sources["training"], codes: Sources["code
   };
 }
 
+/** One batch of images without augmentation, the same in every epoch. */
+export async function oneBatch(): Promise<Sources["training"]> {
+  const { training } = await bundledSources(trainConfig({ augmentation: "none" }));
+  return givenBatches([await training.batch(0, 0)], training);
+}
+
 /** 3 cells of 2 channels, 4 steps an epoch. */
 const tiny = {
   data: "bundled",
