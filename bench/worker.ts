@@ -2,18 +2,18 @@
 import { resourceUsage } from "node:process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { noiseSources } from "../src/bench/noise-sources.js";
+import { resolveConfig, type SearchConfig, type TrainConfig } from "../src/config/config.js";
+import { evaluateBatch } from "../src/course/evaluate.js";
 import { setThreads } from "../src/engine/device.js";
 import { operators } from "../src/engine/operators.js";
 import { matrixProductRate } from "../src/engine/speed.js";
-import { resolveConfig, type SearchConfig, type TrainConfig } from "../src/run/config.js";
-import { TwoStageSearch } from "../src/search/two-stage.js";
+import { TwoStageSearch } from "../src/methods/ista/two-stage.js";
 import { supportsOfGenotype } from "../src/space/genotype.js";
 import { evaluationNetwork, type NetworkShape, normPlacements } from "../src/space/layout.js";
 import { namedGenotypes } from "../src/space/named-genotypes.js";
 import { mapNodes } from "../src/sparse/codes.js";
-import { evaluateBatch } from "../src/train/evaluate.js";
-import { noiseSources } from "../src/train/noise-sources.js";
-import { Training } from "../src/train/training.js";
+import { Training } from "../src/training/training.js";
 
 const { values: flags } = parseArgs({
   options: {

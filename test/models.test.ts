@@ -1,7 +1,7 @@
 // Runs and files that eval, predict and export are asked to use: searches, bare weights, CIFAR-10, image folders.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
-import { writeSafetensors } from "../src/export/safetensors.js";
+import { writeSafetensors } from "../src/formats/safetensors.js";
 import { namedGenotypes } from "../src/space/named-genotypes.js";
 import { available, cifarFolder, picture, pictureFolder } from "./support/data.js";
 import { makeModel } from "./support/models.js";

@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
 import { centreCrop, openPicture, renderPicture } from "../src/data/picture.js";
-import { writeModel } from "../src/export/model-file.js";
+import { writeModel } from "../src/formats/model-file.js";
 import { findChromium, launchChromium } from "./support/chromium.js";
 import { picture } from "./support/data.js";
 import { makeModel } from "./support/models.js";

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
 import { scope, Tensor } from "../src/engine/tensor.js";
-import { writeModel } from "../src/export/model-file.js";
-import { readSafetensors, writeSafetensors } from "../src/export/safetensors.js";
+import { writeModel } from "../src/formats/model-file.js";
+import { readSafetensors, writeSafetensors } from "../src/formats/safetensors.js";
+import { openModel } from "../src/model/open-model.js";
 import { Network } from "../src/nn/network.js";
 import { evaluationNetwork } from "../src/space/layout.js";
 import { namedGenotypes } from "../src/space/named-genotypes.js";
-import { openModel } from "../src/train/use-model.js";
 import { makeModel } from "./support/models.js";
 import { commandLine, fail, succeed } from "./support/program.js";
 

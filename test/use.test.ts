@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openDataset, stratifiedSplit } from "../src/data/index.js";
-import { readModel, writeModel } from "../src/export/model-file.js";
+import { readModel, writeModel } from "../src/formats/model-file.js";
 import { bundledFolder, picture } from "./support/data.js";
 import { makeModel } from "./support/models.js";
 import { commandLine, fail, succeed } from "./support/program.js";

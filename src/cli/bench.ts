@@ -1,9 +1,9 @@
 // The command `bench`: the speed of a search step on this machine.
 import type { Command } from "commander";
 import { formatBytes, formatTable } from "../base/format.js";
-import { resolveConfig } from "../run/config.js";
 // Types only: the module behind them loads the tensor library, and help must not.
-import type { OperatorTime, StepMeasurement } from "../search/measure.js";
+import type { OperatorTime, StepMeasurement } from "../bench/measure.js";
+import { resolveConfig } from "../config/config.js";
 import { addExamples, printResult } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
 
@@ -69,7 +69,7 @@ export function registerBench(program: Command): void {
       const { config } = resolveConfig("search", {
         flags: { batchSize, cells, channels, threads, recompute },
       });
-      const { measureSearchStep } = await import("../search/measure.js");
+      const { measureSearchStep } = await import("../bench/measure.js");
       const found = await measureSearchStep(config, { size: imageSize, steps, profile });
       printResult(command, found, () => describe(found, options));
     });

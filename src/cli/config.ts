@@ -4,9 +4,9 @@ import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
 import { formatTable } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
-import { checkConfig, type RunKind, resolveConfig } from "../run/config.js";
-import { formatValue, options } from "../run/options.js";
-import { presets } from "../run/presets.js";
+import { checkConfig, type RunKind, resolveConfig } from "../config/config.js";
+import { formatValue, options } from "../config/options.js";
+import { presets } from "../config/presets.js";
 import { addExamples, printResult } from "./frame.js";
 import { addConfigOptions, configLayers } from "./options.js";
 

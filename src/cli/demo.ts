@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
+import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js";
+import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { compareRuns } from "../run/compare.js";
-import { type ConfigOf, type RunKind, resolveConfig } from "../run/config.js";
 import { describeRun } from "../run/listing.js";
-import type { RunControl, RunRequest, RunResult } from "../train/execute.js";
 import { addExamples } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
 import { carryOut } from "./run-command.js";
@@ -44,8 +44,8 @@ async function runDemo(
   options: DemoOptions,
   control: RunControl,
 ): Promise<{ result: RunResult; runs: string[] }> {
-  const { runSearch } = await import("../search/run-search.js");
-  const { runTraining } = await import("../train/run-training.js");
+  const { runSearch } = await import("../methods/run-search.js");
+  const { runTraining } = await import("../training/run-training.js");
   const { root, seed, threads, limitTrain = null } = options;
   const shared = { seed, threads, limitTrain };
   const given = (name: string, value: number | undefined) => (value === undefined ? {} : { [name]: value });
@@ -77,8 +77,8 @@ async function runDemo(
 }
 
 async function exportFound(run: string): Promise<string> {
-  const { openModel } = await import("../train/use-model.js");
-  const { exportOnnx } = await import("../train/export-model.js");
+  const { openModel } = await import("../model/open-model.js");
+  const { exportOnnx } = await import("../model/export-model.js");
   const file = join(run, "model.onnx");
   await exportOnnx(await openModel(run, {}), file, { withNormalisation: true }, undefined);
   return file;

@@ -2,9 +2,9 @@
 import { type Command, Option } from "commander";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
-import { drawConfusionSvg } from "../export/confusion.js";
-import { checkDrawingPath, writeDrawing } from "../export/picture-file.js";
-import type { EvaluationRequest, ModelEvaluation } from "../train/evaluate-model.js";
+import { drawConfusionSvg } from "../drawing/confusion.js";
+import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
+import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model.js";
 import { addExamples, printResult, wantsJson } from "./frame.js";
 import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
 import { Progress } from "./progress.js";
@@ -43,7 +43,7 @@ async function runEval(command: Command, word: string): Promise<void> {
   const { limitTest, out, ...request } = command.opts<EvalOptions>();
   if (out !== undefined) checkDrawingPath(out);
   const model = await openModelOf(command, word);
-  const { evaluateModel } = await import("../train/evaluate-model.js");
+  const { evaluateModel } = await import("../model/evaluate-model.js");
   const progress = new Progress({ quiet: wantsJson(command) });
   const found = await evaluateModel(model, { ...request, limit: limitTest ?? null }, (done, total) =>
     progress.update({
@@ -56,7 +56,7 @@ async function runEval(command: Command, word: string): Promise<void> {
     }),
   ).finally(() => progress.clear());
   const picture = out ?? besideModel(model, "confusion.svg");
-  const { modelName } = await import("../train/use-model.js");
+  const { modelName } = await import("../model/open-model.js");
   await writeDrawing(picture, drawConfusionSvg(found.confusion, found.classes, modelName(model)));
   printResult(command, { model: model.path, split: request.split, ...found, confusionPicture: picture }, () =>
     describeEvaluation(found, picture),

@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
-import { drawGenotypeSvg } from "../export/draw.js";
-import { formatGenotypeJson } from "../export/genotype-json.js";
-import { formatGenotypePython } from "../export/genotype-python.js";
-import { writeDrawing } from "../export/picture-file.js";
-import type { ExportCheck } from "../train/export-model.js";
-import type { UsableModel } from "../train/use-model.js";
+import { drawGenotypeSvg } from "../drawing/cells.js";
+import { writeDrawing } from "../drawing/picture-file.js";
+import { formatGenotypeJson } from "../formats/genotype-json.js";
+import { formatGenotypePython } from "../formats/genotype-python.js";
+import type { ExportCheck } from "../model/export-model.js";
+import type { UsableModel } from "../model/open-model.js";
 import { findArchitecture } from "./arch.js";
 import { addExamples, printResult } from "./frame.js";
 import { addModelOptions, besideModel, openModelOf } from "./model-options.js";
@@ -109,7 +109,7 @@ async function exportNetwork(
   format: NetworkFormat,
   { out, data, withNormalisation, auxiliary }: ExportOptions,
 ): Promise<void> {
-  const { exportOnnx, exportPage, exportSafetensors } = await import("../train/export-model.js");
+  const { exportOnnx, exportPage, exportSafetensors } = await import("../model/export-model.js");
   if (format === "safetensors") {
     const file = out ?? besideModel(model, "exported.safetensors");
     exportSafetensors(model, file, auxiliary);

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { compiledProgram } from "../../test/support/compiled.js";
-import { resolveConfig } from "../run/config.js";
+import { resolveConfig } from "../config/config.js";
+import { presets } from "../config/presets.js";
 import { RunDirectory } from "../run/directory.js";
-import { presets } from "../run/presets.js";
 import type { RunSummary } from "../run/summary.js";
 
 let program: string;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 // Types only: the module behind them loads the tensor library, and help must not.
-import type { ModelHints, UsableModel } from "../train/use-model.js";
+import type { ModelHints, UsableModel } from "../model/open-model.js";
 import { findRun } from "./runs.js";
 
 /** Reads a whole number of at least `least` after `flag`. */
@@ -58,7 +58,7 @@ export function findModel(word: string): string {
 
 /** Opens the model that the command's first argument and flags name. */
 export async function openModelOf(command: Command, word: string): Promise<UsableModel> {
-  const { openModel } = await import("../train/use-model.js");
+  const { openModel } = await import("../model/open-model.js");
   return openModel(findModel(word), command.opts<ModelHints>());
 }
 

@@ -1,8 +1,8 @@
 // Command-line flags made from the configuration schemas, and the way back from parsed flags to configuration layers.
 import { type Command, Option } from "commander";
-import type { ConfigLayers, RunKind } from "../run/config.js";
-import { formatValue, options, parseFlagValue, type Option as RunOption } from "../run/options.js";
-import { presets } from "../run/presets.js";
+import type { ConfigLayers, RunKind } from "../config/config.js";
+import { formatValue, options, parseFlagValue, type Option as RunOption } from "../config/options.js";
+import { presets } from "../config/presets.js";
 
 const placeholders = { integer: "<n>", number: "<x>", numbers: "<x,...>", string: "<text>", boolean: "" };
 

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
-import type { Prediction } from "../train/predict.js";
+import type { Prediction } from "../model/predict.js";
 import { addExamples, printResult } from "./frame.js";
 import {
   addEngineOptions,
@@ -24,7 +24,7 @@ export function registerPredict(program: Command): void {
   addEngineOptions(command).action(async (word: string, pictures: string[]) => {
     const options = command.opts<EngineOptions & { top: number }>();
     const model = await openModelOf(command, word);
-    const { predictPictures } = await import("../train/predict.js");
+    const { predictPictures } = await import("../model/predict.js");
     const predictions = await predictPictures(model, pictures, options);
     printResult(command, predictions, () => predictions.map(describePrediction).join("\n\n"));
   });

@@ -2,7 +2,7 @@
 import { formatDuration, formatPercent } from "../base/format.js";
 import { printable, styled } from "../base/terminal.js";
 // A type only: the module behind it loads the tensor library.
-import type { ProgressState as RunProgress } from "../train/loop.js";
+import type { ProgressState as RunProgress } from "../course/loop.js";
 
 /** How far a run is; what has no loss, such as an evaluation, leaves it out. */
 export type ProgressState = Omit<RunProgress, "loss" | "accuracy"> &

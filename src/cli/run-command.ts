@@ -1,11 +1,11 @@
 // What the commands that run for long have in common: flags, resumption, signals, progress, and the words at the end.
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
-import { type ConfigOf, type RunKind, resolveConfig } from "../run/config.js";
-import { Interruption, interruptedStatus } from "../run/interrupt.js";
+import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js";
 // Types only: the modules behind them load the tensor library, and help must not.
-import type { RunControl, RunRequest, RunResult } from "../train/execute.js";
+import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { wantsJson } from "./frame.js";
+import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
 import { Progress } from "./progress.js";
 

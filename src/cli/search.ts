@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
-import { resolveConfig, type SearchConfig } from "../run/config.js";
-import type { RunRequest, RunResult } from "../train/execute.js";
+import { resolveConfig, type SearchConfig } from "../config/config.js";
+import type { RunRequest, RunResult } from "../course/execute.js";
 import { addExamples } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
 import { trainedWords } from "./train.js";
@@ -56,8 +56,8 @@ export function registerSearch(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const request = runRequest(command, "search");
       // Loaded here, because it loads the tensor library.
-      const { runSearch } = await import("../search/run-search.js");
-      const { runTraining } = await import("../train/run-training.js");
+      const { runSearch } = await import("../methods/run-search.js");
+      const { runTraining } = await import("../training/run-training.js");
       const { RunDirectory } = await import("../run/directory.js");
       const configOf = (run: RunResult): SearchConfig => RunDirectory.open(run.path, "read").config("search");
       let trained = false;

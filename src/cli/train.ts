@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
-import type { RunResult } from "../train/execute.js";
+import type { RunResult } from "../course/execute.js";
 import { addExamples } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
 
@@ -23,7 +23,7 @@ export function registerTrain(program: Command): void {
     .description("train a network with given cells from scratch")
     .action(async (_options: unknown, command: Command) => {
       const request = runRequest(command, "train");
-      const { runTraining } = await import("../train/run-training.js");
+      const { runTraining } = await import("../training/run-training.js");
       await carryOut(command, (control) => runTraining(request, control), trainedWords);
     });
   addRunOptions(command, "train");

@@ -11,8 +11,8 @@ import { engineInformation, setThreads } from "../engine/device.js";
 import { operators } from "../engine/operators.js";
 import { Sgd } from "../engine/sgd.js";
 import { liveTensorCount, scope, Tensor } from "../engine/tensor.js";
-import { readSafetensors, writeSafetensors } from "../export/safetensors.js";
-import { stateDictFrom } from "../export/state-dict.js";
+import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
+import { stateDictFrom } from "../formats/state-dict.js";
 import { countNetwork } from "../space/counts.js";
 import { candidateConnections, type Primitive } from "../space/darts.js";
 import {

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import { hashFile, jsonText, readJson, replaceFolder, writePieces } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
-import { readSafetensors, type StoredTensor, safetensorsPieces } from "../export/safetensors.js";
+import { readSafetensors, type StoredTensor, safetensorsPieces } from "../formats/safetensors.js";
 import { formatVersion, parseRunFile } from "./summary.js";
 
 export type TensorGroup = ReadonlyMap<string, StoredTensor>;

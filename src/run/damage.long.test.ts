@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { mutate } from "../../test/support/mutate.js";
 import { IstaError } from "../base/errors.js";
-import { checkConfig, resolveConfig } from "./config.js";
+import { checkConfig, resolveConfig } from "../config/config.js";
 import { RunDirectory } from "./directory.js";
 import { describeRun } from "./listing.js";
 

@@ -15,6 +15,7 @@ import {
   writeFileAtomic,
 } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
+import { type ConfigOf, checkConfig, type RunKind } from "../config/config.js";
 import {
   type Checkpoint,
   type CheckpointContents,
@@ -22,7 +23,6 @@ import {
   readCheckpoint,
   writeCheckpoint,
 } from "./checkpoint.js";
-import { type ConfigOf, checkConfig, type RunKind } from "./config.js";
 import { takeLock } from "./lock.js";
 import { appendRecord, type JsonObject, readRecords, truncateRecords } from "./records.js";
 import { formatVersion, parseRunFile, type RunSummary, readSummary, summarySchema } from "./summary.js";

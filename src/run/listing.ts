@@ -3,9 +3,9 @@ import fs from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { onFile } from "../base/files.js";
+import type { RunKind } from "../config/schema.js";
 import { RunDirectory } from "./directory.js";
 import { lockHolder } from "./lock.js";
-import type { RunKind } from "./schema.js";
 import type { RunSummary } from "./summary.js";
 
 export interface RunListing {

@@ -8,7 +8,7 @@ import { compiledProgram } from "../../test/support/compiled.js";
 import { killAndResume } from "../../test/support/killed-run.js";
 import { contendForStaleLock } from "../../test/support/lock-holder.js";
 import { RandomStream } from "../base/random.js";
-import { resolveConfig } from "./config.js";
+import { resolveConfig } from "../config/config.js";
 import { RunDirectory } from "./directory.js";
 
 let folder: string;

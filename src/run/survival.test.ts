@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { compiledProgram } from "../../test/support/compiled.js";
 import { killAndResume } from "../../test/support/killed-run.js";
-import { resolveConfig } from "./config.js";
+import { resolveConfig } from "../config/config.js";
 import { RunDirectory } from "./directory.js";
 
 let program: string;

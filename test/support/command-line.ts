@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { readSafetensors } from "../../src/export/safetensors.js";
+import { readSafetensors } from "../../src/formats/safetensors.js";
 import { RunDirectory } from "../../src/run/directory.js";
 
 export interface Ending {

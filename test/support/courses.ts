@@ -1,17 +1,17 @@
 // Searches and trainings small enough for tests, on given batches or on real images of the bundled set.
 import { createHash } from "node:crypto";
+import { checkConfig } from "../../src/config/config.js";
+import type { SearchConfig, SearchInput, TrainConfig, TrainInput } from "../../src/config/schema.js";
+import type { Course, EpochOutcome } from "../../src/course/loop.js";
+import { networkShape } from "../../src/course/shape.js";
+import { openSources, type Sources } from "../../src/course/sources.js";
 import type { Batch, BatchSource } from "../../src/data/index.js";
+import { OneStageSearch } from "../../src/methods/ista/one-stage.js";
+import { TwoStageSearch } from "../../src/methods/ista/two-stage.js";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../../src/run/checkpoint.js";
-import { checkConfig } from "../../src/run/config.js";
-import type { SearchConfig, SearchInput, TrainConfig, TrainInput } from "../../src/run/schema.js";
-import { OneStageSearch } from "../../src/search/one-stage.js";
-import { TwoStageSearch } from "../../src/search/two-stage.js";
 import { evaluationNetwork, normPlacements } from "../../src/space/layout.js";
 import { namedGenotypes } from "../../src/space/named-genotypes.js";
-import type { Course, EpochOutcome } from "../../src/train/loop.js";
-import { networkShape } from "../../src/train/shape.js";
-import { openSources, type Sources } from "../../src/train/sources.js";
-import { Training } from "../../src/train/training.js";
+import { Training } from "../../src/training/training.js";
 
 type Layout = Pick<BatchSource, "channels" | "height" | "width" | "classes">;
 

@@ -5,7 +5,7 @@ import { packageFolder } from "../../src/base/package.js";
 import { gradients } from "../../src/engine/autograd.js";
 import { operators } from "../../src/engine/operators.js";
 import { scope, Tensor } from "../../src/engine/tensor.js";
-import { readSafetensors, type StoredTensor } from "../../src/export/safetensors.js";
+import { readSafetensors, type StoredTensor } from "../../src/formats/safetensors.js";
 
 interface Recipe {
   readonly shape: readonly number[];

@@ -1,7 +1,7 @@
 // Small networks with random weights and lived-in batch norms, as a training would leave them, for tests of what uses them.
 import { RandomStream } from "../../src/base/random.js";
-import { randomGenotypeOfSeed } from "../../src/export/genotype-resolve.js";
-import { type Model, type ModelDescription, usableNetwork } from "../../src/export/model-file.js";
+import { randomGenotypeOfSeed } from "../../src/formats/genotype-resolve.js";
+import { type Model, type ModelDescription, usableNetwork } from "../../src/formats/model-file.js";
 import { Network } from "../../src/nn/network.js";
 import type { StateDict } from "../../src/nn/parameters.js";
 import type { Genotype } from "../../src/space/genotype.js";

@@ -1,0 +1,185 @@
+// A run from start or resumption to its end: what searches and trainings have in common around their loops.
+import { resourceUsage } from "node:process";
+import { IstaError } from "../base/errors.js";
+import { type ConfigOf, configForResume, type RunKind } from "../config/config.js";
+import { checkDevice, engineInformation, setThreads } from "../engine/device.js";
+import { operators } from "../engine/operators.js";
+import type { Checkpoint } from "../run/checkpoint.js";
+import { RunDirectory } from "../run/directory.js";
+import type { RunSummary } from "../run/summary.js";
+import type { NetworkDescription } from "../space/layout.js";
+import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
+import { checkMemory } from "./memory.js";
+import { openSources, type Sources } from "./sources.js";
+
+const plainObject = (value: unknown): Readonly<Record<string, unknown>> =>
+  value !== null && typeof value === "object" ? (value as Record<string, unknown>) : {};
+
+/** A new run with its configuration and place, or one that goes on with the flags that may change. */
+export type RunRequest<Kind extends RunKind> =
+  | { readonly config: ConfigOf[Kind]; readonly out?: string; readonly root?: string; readonly name?: string }
+  | { readonly resume: string; readonly flags: Readonly<Record<string, unknown>> };
+
+export interface RunControl {
+  readonly observer: Observer;
+  /** Whether the user asked to stop; looked at after every step. */
+  readonly stop: () => boolean;
+}
+
+/** A course that can take its state back, and be ended. */
+export interface ResumableCourse extends Course {
+  /** Groups of tensors that `save` makes and `restore` takes. */
+  readonly tensorGroups: readonly string[];
+  restore(checkpoint: Checkpoint, state: Readonly<Record<string, unknown>>): void;
+  dispose(): void;
+}
+
+export interface RunResult {
+  readonly path: string;
+  readonly status: "finished" | "interrupted";
+  readonly summary: RunSummary;
+}
+
+type SummaryPart = Partial<RunSummary> & Pick<RunSummary, "arch">;
+
+/** What a kind of run adds: its course, and what it makes of it in the end. */
+export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
+  readonly kind: Kind;
+  /**
+   * The largest network that the run trains. Called first.
+   * @param resumed the directory of a run that goes on
+   * @throws IstaError for what cannot work, before anything large is made
+   */
+  plan(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): NetworkDescription;
+  /** @throws IstaError for what cannot work, before anything is written */
+  create(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): Work;
+  /** Writes what a new run's directory should have from the start. */
+  begin(work: Work, run: RunDirectory, config: ConfigOf[Kind]): void;
+  /** Called after the last epoch: evaluates, writes the results into the run directory, and gives its part of the summary. */
+  finish(work: Work, run: RunDirectory, config: ConfigOf[Kind], sources: Sources): Promise<SummaryPart>;
+  /** The part of the summary of a run that is not at its end. */
+  describe(work: Work, run: RunDirectory, config: ConfigOf[Kind]): SummaryPart;
+}
+
+/**
+ * Carries a run out. On failure the run directory keeps its last checkpoint, and a summary that says `failed`.
+ * @throws IstaError whatever stops the run
+ */
+export async function executeRun<Kind extends RunKind, Work extends ResumableCourse>(
+  work: RunWork<Kind, Work>,
+  request: RunRequest<Kind>,
+  { observer, stop }: RunControl,
+): Promise<RunResult> {
+  const opened = "resume" in request ? RunDirectory.open(request.resume, "write") : null;
+  let run = opened;
+  let sources: Sources | null = null;
+  let course: Work | null = null;
+  try {
+    const { config, changes }: { config: ConfigOf[Kind]; changes: string[] } =
+      "resume" in request
+        ? configForResume(work.kind, opened!.config(work.kind), request.flags)
+        : { config: request.config, changes: [] };
+    checkDevice(config.device);
+    setThreads(config.threads);
+    operators.setRecompute(config.recompute);
+    sources = await openSources(config);
+    for (const warning of sources.warnings) observer.warn(warning);
+    const description = work.plan(config, sources, opened);
+    if (config.device === "cpu") {
+      const warning = checkMemory(description, {
+        batchSize: config.batchSize,
+        prefetch: config.prefetch,
+        recompute: config.recompute,
+        sources: sources.codes === null ? 1 : 2,
+        averaging: "weightAveraging" in config && config.weightAveraging > 0,
+      });
+      if (warning !== null) observer.warn(warning);
+    }
+    course = work.create(config, sources, opened);
+
+    let position = startPosition();
+    if ("resume" in request) {
+      position = resume(opened!, course, observer);
+      for (const change of changes) observer.line(change);
+      opened!.noteResumed(config, changes);
+    } else {
+      const { out, root, name } = request;
+      const { libtorchVersion, blasLibrary } = engineInformation();
+      const versions = { libtorch: libtorchVersion, blas: blasLibrary };
+      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions });
+      work.begin(course, run, config);
+      observer.line(`run directory ${run.path}`);
+    }
+    const summarise = (status: RunSummary["status"], part: SummaryPart): RunSummary => {
+      run!.writeSummary({
+        genotype: null,
+        parameters: null,
+        multiplyAdds: null,
+        testAccuracy: null,
+        validationAccuracy: null,
+        testLoss: null,
+        ...part,
+        status,
+        seed: config.seed,
+        epochs: position.epoch,
+        seconds: position.totalSeconds,
+        peakMemoryBytes: resourceUsage().maxRSS * 1024,
+        preset: config.preset,
+        dataset: config.data ?? "",
+      });
+      return run!.summary()!;
+    };
+    try {
+      const { saveEvery, keepCheckpoints } = config;
+      const status = await runCourse(course, position, {
+        run: run!,
+        observer,
+        stop,
+        saveEvery,
+        keepCheckpoints,
+      });
+      const part =
+        status === "finished"
+          ? await work.finish(course, run!, config, sources)
+          : work.describe(course, run!, config);
+      return { path: run!.path, status, summary: summarise(status, part) };
+    } catch (error) {
+      // The reason counts, not whether a summary could still be written.
+      if (!(error instanceof IstaError && error.code === "RUN_GONE")) {
+        run!.attempt(() => summarise("failed", work.describe(course!, run!, config)));
+      }
+      throw error;
+    }
+  } finally {
+    course?.dispose();
+    await sources?.close();
+    run?.close();
+  }
+}
+
+/** Takes the state of the last checkpoint; a run that was ended before its first one begins again. */
+function resume(run: RunDirectory, course: ResumableCourse, observer: Observer) {
+  if (!run.hasCheckpoint("last")) {
+    observer.warn(`${run.path} has no checkpoint yet: the run begins again`);
+    return startPosition();
+  }
+  const checkpoint = run.resume(course.tensorGroups);
+  if (checkpoint.warning !== null) observer.warn(checkpoint.warning);
+  const state = plainObject(checkpoint.state);
+  const position = readPosition(state.position);
+  course.restore(checkpoint, plainObject(state.course));
+  if (position.epoch > course.epochCount || (position.epoch === course.epochCount && position.step > 0)) {
+    throw new IstaError(
+      "CONFIG_RESUME",
+      `--resume: expected at least as many epochs as there are (${position.epoch}, ${position.step} steps), came ${course.epochCount}`,
+    );
+  }
+  if (position.step > course.stepCount) {
+    throw new IstaError(
+      "CHECKPOINT_DAMAGED",
+      `checkpoint: expected a step of ${course.stepCount} in position, came ${position.step}; are the images still the same?`,
+    );
+  }
+  observer.line(`goes on after epoch ${position.epoch}, step ${position.step}`);
+  return position;
+}

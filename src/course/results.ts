@@ -1,0 +1,37 @@
+// What every run that ends with a network leaves in its directory.
+import { join } from "node:path";
+import { drawGenotypeSvg } from "../drawing/cells.js";
+import { type Model, writeModel } from "../formats/model-file.js";
+import type { RunDirectory } from "../run/directory.js";
+import type { RunSummary } from "../run/summary.js";
+import type { Genotype } from "../space/genotype.js";
+import type { Evaluation } from "./evaluate.js";
+
+/** The trained network of a run. */
+export const modelFileName = "model.safetensors";
+/** The cells of a run. */
+export const genotypeFileName = "genotype.json";
+/** The drawing of both cells of a run. */
+export const drawingFileName = "cells.svg";
+
+/** genotype.json and the drawing of it. @throws IstaError FILE_*, RUN_GONE */
+export function writeArchitecture(run: RunDirectory, genotype: Genotype, title: string): void {
+  run.writeGenotype(genotype);
+  run.writeFile(drawingFileName, drawGenotypeSvg(genotype, { title }));
+}
+
+/** @throws IstaError FILE_* */
+export function writeRunModel(run: RunDirectory, model: Model): void {
+  writeModel(join(run.path, modelFileName), model);
+}
+
+/** The part of a summary that an evaluation on the test images fills. */
+export function testFigures(found: Evaluation | null): Pick<RunSummary, "testAccuracy" | "testLoss"> {
+  return { testAccuracy: found?.top1 ?? null, testLoss: found?.loss ?? null };
+}
+
+/** The last validation accuracy that was recorded. */
+export function lastValidationAccuracy(run: RunDirectory): number | null {
+  const value = run.records().at(-1)?.validationAccuracy;
+  return typeof value === "number" ? value : null;
+}

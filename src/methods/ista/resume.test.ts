@@ -1,0 +1,131 @@
+// Courses that are saved to files and go on in new objects: the same bits as without a break.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import {
+  advance,
+  carryOver,
+  oneStageSearch,
+  type Place,
+  type Restorable,
+  savedState,
+  training,
+  twoStageSearch,
+} from "../../../test/support/courses.js";
+import { IstaError } from "../../base/errors.js";
+import { liveTensorCount } from "../../engine/tensor.js";
+import { listNodes } from "../../sparse/codes.js";
+
+const folder = mkdtempSync(join(tmpdir(), "ista-nas-resume-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+type Disposable = Restorable & { dispose(): void };
+const open: Disposable[] = [];
+async function opened<T extends Disposable>(course: Promise<T>): Promise<T> {
+  open.push(await course);
+  return course;
+}
+afterEach(() => {
+  for (const course of open.splice(0)) course.dispose();
+  expect(liveTensorCount()).toBe(0);
+});
+
+/**
+ * Runs a course for so many steps, 4 an epoch, and from copies saved after each of `breaks` steps: all must end alike.
+ * @returns the unbroken course
+ */
+async function checkResumption<T extends Disposable>(
+  make: () => Promise<T>,
+  steps: number,
+  breaks: readonly number[],
+): Promise<T> {
+  const unbroken = await opened(make());
+  const copies: { course: T; place: Place; left: number }[] = [];
+  const place = { epoch: 0, step: 0 };
+  for (let taken = 0; taken < steps; taken++) {
+    if (breaks.includes(taken)) {
+      const course = await opened(make());
+      carryOver(unbroken, course, join(folder, `${open.length}`));
+      expect(savedState(course)).toEqual(savedState(unbroken));
+      expect(course.epochCount).toBe(unbroken.epochCount);
+      copies.push({ course, place: { ...place }, left: steps - taken });
+    }
+    await advance(unbroken, place, 1);
+  }
+  const expected = savedState(unbroken);
+  for (const { course, place, left } of copies) {
+    await advance(course, place, left);
+    expect(savedState(course), `saved ${left} steps before the end`).toEqual(expected);
+  }
+  expect(copies).toHaveLength(breaks.length);
+  return unbroken;
+}
+
+describe("resumption is bit for bit", () => {
+  it.each(["top-s", "path"] as const)(
+    "two-stage search (%s), within epochs and between them",
+    async (recovery) => {
+      await checkResumption(() => twoStageSearch({ recovery, codeLearningRate: 0.05 }), 10, [0, 2, 4, 7]);
+    },
+  );
+
+  it("one-stage search, before, while and after nodes freeze", async () => {
+    // Half of the nodes freeze after the first epoch, the rest by the limit after the second.
+    const trial = await opened(oneStageSearch({ freezeTolerance: 0 }));
+    const before = listNodes(trial.codes).map(({ value }) => value.recovery.code);
+    await advance(trial, { epoch: 0, step: 0 }, 4);
+    const distances = listNodes(trial.codes).map(({ value }, i) =>
+      Math.hypot(...value.recovery.code.map((z, j) => z - before[i][j])),
+    );
+    const freezeTolerance = distances.sort((a, b) => a - b)[3] * (1 + 1e-9);
+    const make = () =>
+      oneStageSearch({ epochs: 2, trainEpochs: 3, freezeTolerance, dropPath: 0.3, auxiliaryWeight: 0.4 });
+    const search = await checkResumption(make, 14, [2, 4, 6, 8, 11]);
+    expect(search.phase).toBe("train");
+    expect(search.forcedNodes.length).toBeGreaterThan(0);
+    expect(search.forcedNodes.length).toBeLessThan(8);
+  });
+
+  it("training, with averaged weights, drop-path and auxiliary head", async () => {
+    const make = () =>
+      training({ weightAveraging: 0.9, dropPath: 0.3, auxiliaryWeight: 0.4, validationFraction: 0.2 });
+    await checkResumption(make, 9, [3, 4, 6]);
+  });
+});
+
+describe("what does not fit is refused", () => {
+  it("codes of another form, states of another kind of search, weights of another network", async () => {
+    const [two, one, wide] = [
+      await opened(twoStageSearch()),
+      await opened(oneStageSearch()),
+      await opened(twoStageSearch({ channels: 4 })),
+    ];
+    const codeOf = (action: () => void): string => {
+      try {
+        action();
+      } catch (error) {
+        if (error instanceof IstaError) return error.code;
+        throw error;
+      }
+      return "nothing";
+    };
+    const checkpoint = (course: Restorable) => {
+      const { tensors, state } = course.save();
+      const maps = Object.fromEntries(
+        Object.entries(tensors).map(([group, tensors]) => [group, new Map(tensors)]),
+      );
+      return { tensors: maps, state, recordCount: 0, warning: null };
+    };
+    const state = (course: Restorable) => checkpoint(course).state as Record<string, unknown>;
+    expect(codeOf(() => one.restore(checkpoint(two), state(two)))).toBe("CHECKPOINT_DAMAGED");
+    expect(codeOf(() => one.restore(checkpoint(one), { ...state(one), forced: [{ node: 77 }] }))).toBe(
+      "CHECKPOINT_DAMAGED",
+    );
+    expect(codeOf(() => two.restore(checkpoint(two), { codes: { normal: [], reduction: [] } }))).toBe(
+      "CODES_INVALID",
+    );
+    expect(codeOf(() => two.restore(checkpoint(two), {}))).toBe("CODES_INVALID");
+    expect(codeOf(() => two.restore(checkpoint(wide), state(two)))).toBe("WEIGHTS_MISMATCH");
+  });
+});

@@ -1,0 +1,76 @@
+// Predictions of a trained network for picture files.
+import { decodeImage } from "../data/index.js";
+import { withoutGradients } from "../engine/autograd.js";
+import { operators } from "../engine/operators.js";
+import { scope, Tensor } from "../engine/tensor.js";
+import type { Network } from "../nn/network.js";
+import { networkForUse } from "./evaluate-model.js";
+import { pictureRecipe, type UsableModel } from "./open-model.js";
+
+export interface Prediction {
+  readonly picture: string;
+  /** The most probable classes, first the most probable one. */
+  readonly classes: readonly { readonly name: string; readonly probability: number }[];
+}
+
+/** Pictures that go through the network together. */
+const batchSize = 16;
+
+/** Logits [N, classes], row-major, of normalised images [N, C, H, W]. */
+export function logitsOf(network: Network, images: Float32Array): Float32Array {
+  const { channels, height, width } = network.inputSize;
+  const count = images.length / (channels * height * width);
+  return withoutGradients(() =>
+    scope(() => {
+      const onCpu = Tensor.from(images, [count, channels, height, width]);
+      const tensor = network.device === "cpu" ? onCpu : operators.toDevice(onCpu, null, null, network.device);
+      return network.forward(tensor, { training: false }).logits.toFloat32Array();
+    }),
+  );
+}
+
+/** Probabilities of one row of logits. */
+export function softmax(logits: Float32Array): Float64Array {
+  const largest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const powers = Float64Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
+}
+
+/**
+ * Classifies pictures, each prepared as the model's test images were.
+ * @throws IstaError DATA_PICTURE, DATA_LIMIT, FILE_* that name the picture; ENGINE_DEVICE, WEIGHTS_MISMATCH, MODEL_FILE
+ */
+export async function predictPictures(
+  model: UsableModel,
+  pictures: readonly string[],
+  { top, threads, device }: { top: number; threads: number; device: string },
+): Promise<Prediction[]> {
+  const recipe = pictureRecipe(model);
+  const network = networkForUse(model, threads, device);
+  const predictions: Prediction[] = [];
+  try {
+    for (let start = 0; start < pictures.length; start += batchSize) {
+      const names = pictures.slice(start, start + batchSize);
+      const decoded = await Promise.all(names.map((name) => decodeImage(name, recipe)));
+      const values = decoded[0].length;
+      const images = new Float32Array(names.length * values);
+      for (const [index, image] of decoded.entries()) images.set(image, index * values);
+      const logits = logitsOf(network, images);
+      const classes = model.classes.length;
+      for (const [index, picture] of names.entries()) {
+        const probabilities = softmax(logits.subarray(index * classes, (index + 1) * classes));
+        const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+        predictions.push({
+          picture,
+          classes: order
+            .slice(0, top)
+            .map((label) => ({ name: model.classes[label], probability: probabilities[label] })),
+        });
+      }
+    }
+  } finally {
+    network.dispose();
+  }
+  return predictions;
+}

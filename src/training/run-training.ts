@@ -1,0 +1,111 @@
+// A training from its configuration to its results: what the command `train` and the library call.
+import { existsSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { IstaError } from "../base/errors.js";
+import type { TrainConfig } from "../config/config.js";
+import {
+  executeRun,
+  type RunControl,
+  type RunRequest,
+  type RunResult,
+  type RunWork,
+} from "../course/execute.js";
+import {
+  genotypeFileName,
+  lastValidationAccuracy,
+  modelFileName,
+  testFigures,
+  writeArchitecture,
+  writeRunModel,
+} from "../course/results.js";
+import { networkShape } from "../course/shape.js";
+import type { Sources } from "../course/sources.js";
+import { readModel } from "../formats/model-file.js";
+import type { StateDict } from "../nn/parameters.js";
+import { resolveArchitecture } from "../run/architecture.js";
+import type { RunDirectory } from "../run/directory.js";
+import { countNetwork } from "../space/counts.js";
+import type { Genotype } from "../space/genotype.js";
+import { evaluationNetwork, type NetworkDescription, normPlacements } from "../space/layout.js";
+import { Training } from "./training.js";
+
+/** Weights to begin with: of a safetensors file, or of a run. @throws IstaError FILE_*, SAFETENSORS_*, MODEL_FILE */
+export function readWeights(path: string): StateDict {
+  const isRun = existsSync(path) && statSync(path).isDirectory();
+  return readModel(isRun ? join(path, modelFileName) : path).weights;
+}
+
+class TrainingWork implements RunWork<"train", Training> {
+  readonly kind = "train";
+  private description: NetworkDescription | undefined;
+  private genotype: Genotype | undefined;
+
+  plan(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): NetworkDescription {
+    // What is resumed has its cells with it: the file or run that they came from may be gone.
+    const own = resumed === null ? null : join(resumed.path, genotypeFileName);
+    this.genotype = resolveArchitecture(own !== null && existsSync(own) ? own : config.arch!).genotype;
+    const norms = config.poolBatchNorm ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
+    this.description = evaluationNetwork(this.genotype, networkShape(config, sources), norms);
+    return this.description;
+  }
+
+  create(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): Training {
+    const training = new Training(config, sources, this.description!);
+    const begins = resumed === null || !resumed.hasCheckpoint("last");
+    if (begins && config.initFrom !== null) training.start(readWeights(config.initFrom));
+    return training;
+  }
+
+  begin(_training: Training, run: RunDirectory, config: TrainConfig): void {
+    writeArchitecture(run, this.genotype!, basename(config.arch!));
+  }
+
+  async finish(training: Training, run: RunDirectory, config: TrainConfig, sources: Sources) {
+    if (sources.validation !== null && run.hasCheckpoint("best"))
+      training.takeWeights(run.loadCheckpoint("best"));
+    const found = await training.test();
+    const { shape, norms } = this.description!;
+    const { normalisation, resizeRatio, classes } = sources;
+    const weights = training.result.stateDict();
+    writeRunModel(run, {
+      genotype: this.genotype!,
+      shape,
+      norms,
+      normalisation,
+      resizeRatio,
+      classes,
+      weights,
+    });
+    return { ...this.describe(training, run, config), ...testFigures(found) };
+  }
+
+  describe(_training: Training, run: RunDirectory, config: TrainConfig) {
+    const { params, multAdds } = countNetwork(this.description!);
+    return {
+      arch: basename(config.arch!),
+      genotype: this.genotype,
+      parameters: params,
+      multiplyAdds: multAdds,
+      validationAccuracy: lastValidationAccuracy(run),
+    };
+  }
+}
+
+/**
+ * Trains a network with fixed cells.
+ * @throws IstaError CONFIG_*, GENOTYPE_INVALID, DATA_*, RUN_*, WEIGHTS_MISMATCH and others that name what stopped it
+ */
+export function runTraining(request: RunRequest<"train">, control: RunControl): Promise<RunResult> {
+  if ("resume" in request) return executeRun(new TrainingWork(), request, control);
+  const { arch, poolBatchNorm } = request.config;
+  if (arch === null) {
+    throw new IstaError(
+      "CONFIG_VALUE",
+      "--arch: expected the cells to train: a run directory, a genotype file, a name such as ISTA_twostage, or random:SEED",
+    );
+  }
+  // The configuration that is kept says it outright: on resumption nothing has to be looked up again.
+  const asSearched = resolveArchitecture(arch).norms?.afterPool ?? false;
+  const config = { ...request.config, poolBatchNorm: poolBatchNorm ?? asSearched };
+  return executeRun(new TrainingWork(), { ...request, config }, control);
+}
