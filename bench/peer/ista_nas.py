@@ -57,11 +57,15 @@ class SparseCodes(nn.Module):
         return result
 
 
-def random_codes(generator: torch.Generator, m: int = 7, sparsity: int = 2, supports=None) -> SparseCodes:
+CANDIDATES = [(node + 2) * len(PRIMITIVES) for node in range(STEPS)]
+
+
+def random_codes(
+    generator: torch.Generator, m: int = 7, sparsity: int = 2, supports=None, candidates=CANDIDATES
+) -> SparseCodes:
     """Gaussian A ~ N(0, 1/m), z on the given (or a random) support, and a b that A z does not quite explain."""
     measurements, compressed, codes = [], [], []
-    for node in range(STEPS):
-        n = (node + 2) * len(PRIMITIVES)
+    for node, n in enumerate(candidates):
         support = torch.randperm(n, generator=generator)[:sparsity] if supports is None else supports[node]
         measurement = torch.randn(m, n, generator=generator) / m**0.5
         code = torch.zeros(n)
@@ -97,19 +101,23 @@ class Cell(nn.Module):
         predecessor, name = self.connections[node][branch]
         return name == "skip_connect" and self.stride(predecessor) == 1
 
+    def node(self, node: int, states: list[Tensor], weights, masks) -> Tensor:
+        total = 0
+        for branch, (predecessor, _) in enumerate(self.connections[node]):
+            out = self.operation(node, branch)(states[predecessor])
+            if masks is not None and masks[branch] is not None:
+                out = out * masks[branch].view(-1, 1, 1, 1)
+            if weights is not None:
+                out = weights[branch] * out
+            total = total + out
+        return total
+
     def forward(self, older: Tensor, newer: Tensor, weights=None, masks=None) -> Tensor:
         """`weights[node]` [branches] scales the operations; `masks[node][branch]` [N] or None is the drop-path mask."""
         states = [self.preprocess0(older), self.preprocess1(newer)]
-        for node, connections in enumerate(self.connections):
-            total = 0
-            for branch, (predecessor, _) in enumerate(connections):
-                out = self.operation(node, branch)(states[predecessor])
-                if masks is not None and masks[node][branch] is not None:
-                    out = out * masks[node][branch].view(-1, 1, 1, 1)
-                if weights is not None:
-                    out = weights[node][branch] * out
-                total = total + out
-            states.append(total)
+        for node in range(len(self.connections)):
+            parts = [None if values is None else values[node] for values in (weights, masks)]
+            states.append(self.node(node, states, *parts))
         return torch.cat(states[2:], dim=1)
 
 
@@ -122,6 +130,8 @@ class Edge(nn.Module):
 
 
 class SuperNetCell(Cell):
+    share = 1  # of the channels, operations take the first 1 / share
+
     def __init__(self, *args, affine: bool, norm_identity: bool):
         super().__init__(*args, affine)
         self.flags = dict(affine=affine, norm_pool=True, norm_identity=norm_identity)
@@ -138,7 +148,8 @@ class SuperNetCell(Cell):
                     self._ops[edge] = Edge()
                 operations = self._ops[edge]._ops
                 if index not in operations:
-                    operations[index] = make_operation(name, self.channels, self.stride(predecessor), **self.flags)
+                    channels, stride = self.channels // self.share, self.stride(predecessor)
+                    operations[index] = make_operation(name, channels, stride, **self.flags)
 
     @staticmethod
     def _address(node: int, predecessor: int, name: str) -> tuple[str, str]:
@@ -230,6 +241,8 @@ class SuperNet(Network):
     One-stage flavour (`one_stage=True`): batch norms affine, one after pooling and identity too; `auxiliary` head.
     """
 
+    Cell = SuperNetCell
+
     def __init__(
         self, normal_supports, reduction_supports, channels=16, cells=8, classes=10, *,
         one_stage=False, auxiliary=False, reductions=None,
@@ -239,7 +252,7 @@ class SuperNet(Network):
 
         def make_cell(older, newer, width, reduction, older_is_larger):
             shape = (older, newer, width, reduction, older_is_larger)
-            return SuperNetCell(reduce if reduction else normal, *shape, affine=one_stage, norm_identity=one_stage)
+            return self.Cell(reduce if reduction else normal, *shape, affine=one_stage, norm_identity=one_stage)
 
         reductions = default_reductions(cells) if reductions is None else reductions
         self._build(make_cell, channels, cells, classes, reductions, auxiliary, imagenet=False)

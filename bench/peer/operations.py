@@ -33,6 +33,33 @@ class ReLUConvNorm(nn.Module):
         return self.op(x)
 
 
+class DenseConv(nn.Module):
+    """ReLU, convolution over all channels, batch normalisation (nor_conv of NAS-Bench-201)."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool):
+        super().__init__()
+        self.op = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class SumOfAll(nn.Module):
+    """A node whose input comes through every operation of NAS-Bench-201: itself, both convolutions, average pooling."""
+
+    def __init__(self, channels: int, affine: bool):
+        super().__init__()
+        self.convolutions = nn.ModuleList(DenseConv(channels, kernel, 1, affine) for kernel in (1, 3))
+        self.pool = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.convolutions[0](x) + self.convolutions[1](x) + self.pool(x)
+
+
 class FactorizedReduce(nn.Module):
     """Halves height and width by two strided 1x1 convolutions, the second on the input shifted by one pixel."""
 

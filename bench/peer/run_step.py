@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import nas_bench_201
+from darts import DenseStep, Mixture, dense_network
 from genotypes import NAMED_GENOTYPES, Genotype
 from ista_nas import (
     EvaluationNetwork,
@@ -34,24 +36,29 @@ from operations import PRIMITIVES, FactorizedReduce, ReLUConvNorm, cifar_stem, m
 from steps import SearchStep, TrainStep
 
 CIFAR_MEAN, CIFAR_STD = (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)
+ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|"
 BLOCKS = ("relu_conv_norm", "factorized_reduce", "cifar_stem", "batch_norm", "pointwise")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=("supernet", "target"), default="supernet")
+    parser.add_argument("--space", choices=("darts", "nas-bench-201"), default="darts", help="of the super-net")
+    parser.add_argument("--method", choices=("ista-nas", "darts", "pc-darts"), default="ista-nas", help="of the search")
     parser.add_argument("--mode", choices=("search-step", "train-step", "inference"))
     parser.add_argument("--operator", choices=(*PRIMITIVES, *BLOCKS), help="forward and backward of one block instead")
     parser.add_argument("--stride", type=int, choices=(1, 2), default=1, help="of the operator")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--cells", type=int, help="8 for the super-net, 20 for the target network")
+    parser.add_argument("--n", type=int, default=5, help="cells of a stage in NAS-Bench-201")
     parser.add_argument("--channels", type=int, help="16 for the super-net and operators, 36 for the target network")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--layout", choices=("nchw", "channels-last"), default="nchw")
     parser.add_argument("--genotype", default="ISTA_twostage", help="a published name or a JSON file; also the support")
-    parser.add_argument("--full-backward", action="store_true", help="the b pass also computes the weights' gradients")
+    parser.add_argument("--architecture", default=ARCHITECTURE, help="the support in NAS-Bench-201")
+    parser.add_argument("--full-backward", action="store_true", help="the first pass also computes the weights' gradients")
     parser.add_argument("--norms", action="store_true", help="batch norm after pooling and skip, as one-stage cells have")
     parser.add_argument("--auxiliary", action="store_true")
     parser.add_argument("--drop-path", type=float, default=0.0)
@@ -64,6 +71,10 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--mode search-step: expected --network supernet")
     if not target and options.mode == "train-step":
         parser.error("--mode train-step: expected --network target")
+    if target and (options.space, options.method) != ("darts", "ista-nas"):
+        parser.error("--space, --method: expected --network supernet")
+    if options.norms and options.method != "ista-nas":
+        parser.error("--norms: expected --method ista-nas")
     options.cells = options.cells or (20 if target else 8)
     options.channels = options.channels or (36 if target and not options.operator else 16)
     return options
@@ -99,16 +110,31 @@ def make_batches(options: argparse.Namespace, count: int = 4) -> list[tuple[Tens
     return [(part.contiguous(memory_format=memory_format), targets) for part, targets in batches]
 
 
+def make_search(options: argparse.Namespace) -> tuple[nn.Module, list[nn.Module]]:
+    """A super-net, and what of its architecture is trained."""
+    in_darts_space = options.space == "darts"
+    depth = dict(cells=options.cells) if in_darts_space else dict(n=options.n)
+    shape = dict(channels=options.channels, classes=options.classes, **depth)
+    if options.method != "ista-nas":
+        partial = options.method == "pc-darts"
+        return dense_network(options.space, partial=partial, **shape), [Mixture(options.space, partial=partial)]
+    generator = torch.Generator().manual_seed(options.seed)
+    if in_darts_space:
+        supports = [support_of_genotype(cell) for cell in read_genotype(options.genotype)]
+        network = SuperNet(*supports, **shape, one_stage=options.norms)
+        return network, [random_codes(generator, supports=support) for support in supports]
+    support = nas_bench_201.support_of_text(options.architecture)
+    network = nas_bench_201.SuperNet(support, **shape, one_stage=options.norms)
+    return network, [random_codes(generator, supports=support, candidates=nas_bench_201.CANDIDATES)]
+
+
 def network_step(options: argparse.Namespace):
     """A function of the step's number, and what to say about the workload."""
-    genotype = read_genotype(options.genotype)
     batches = make_batches(options)
     if options.network == "supernet":
-        supports = [support_of_genotype(cell) for cell in genotype]
-        network = SuperNet(*supports, options.channels, options.cells, options.classes, one_stage=options.norms)
-        generator = torch.Generator().manual_seed(options.seed)
-        codes = [random_codes(generator, supports=support) for support in supports]
+        network, codes = make_search(options)
     else:
+        genotype = read_genotype(options.genotype)
         network = EvaluationNetwork(
             genotype, options.channels, options.cells, options.classes,
             norm_pool_and_identity=options.norms, auxiliary=options.auxiliary,
@@ -118,16 +144,19 @@ def network_step(options: argparse.Namespace):
         network = network.to(memory_format=torch.channels_last)
     network.train(options.mode != "inference")
     about = {"parameters": count_parameters(network)}
+    if codes:
+        kind = SearchStep if options.method == "ista-nas" else DenseStep
+        search = kind(network, *codes, full_backward=options.full_backward)
 
     if options.mode == "inference":
-        weights = [[w.detach() for w in part.weights()] for part in codes]
+        with torch.no_grad():
+            weights = search.weights() if codes else []
 
         @torch.inference_mode()
         def step(index: int) -> None:
             network(batches[index % len(batches)][0], *weights)
 
     elif options.mode == "search-step":
-        search = SearchStep(network, *codes, full_backward=options.full_backward)
 
         def step(index: int) -> None:
             search.codes_pass(*batches[2 * index % len(batches)])

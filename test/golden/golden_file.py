@@ -14,6 +14,10 @@ from torch import Tensor, nn
 
 STORED_LIMIT = 128  # noise with more elements is generated, results are sampled; what else goes in is stored whole
 SAMPLES = 100
+# for families of many tensors
+COMPACT_NOISE_LIMIT = 8
+COMPACT_RESULT_LIMIT = 64
+COMPACT_SAMPLES = 32
 ZERO = 1e-6  # results smaller than this are compared absolutely; for gradients the floor depends on the case
 FLOAT32_LIMIT = 2e-5  # largest relative difference between float32 and double precision of a usable case
 ATTEMPTS = 50
@@ -57,15 +61,16 @@ class Inconclusive(Exception):
 class Family:
     """The cases that go into one file."""
 
-    def __init__(self, name: str, seed: int = 1):
+    def __init__(self, name: str, seed: int = 1, compact: bool = False, fresh_statistics: bool = False):
         self.name, self.seed = name, seed
+        self.options = dict(compact=compact, fresh_statistics=fresh_statistics)
         self.tensors: Tensors = {}
         self.cases: dict[str, dict] = {}
 
     def add(self, name: str, description: dict, build: Callable[["Case"], None]) -> None:
         """Adds the case that `build` fills in; another seed is taken while float32 does not confirm the results."""
         for attempt in range(ATTEMPTS):
-            case = Case(self.seed * 1000 + len(self.cases) * ATTEMPTS + attempt)
+            case = Case(self.seed * 1000 + len(self.cases) * ATTEMPTS + attempt, **self.options)
             try:
                 build(case)
             except Inconclusive:
@@ -76,6 +81,7 @@ class Family:
         raise RuntimeError(f"{self.name}/{name}: no well-conditioned seed in {ATTEMPTS}")
 
     def save(self, folder: Path) -> int:
+        """Writes the file and returns its size."""
         metadata = {
             "made_by": "test/golden/make_golden.py",
             "torch": torch.__version__,
@@ -90,11 +96,28 @@ class Family:
         return size
 
 
+class Table:
+    """Cases of numbers and texts alone, one a line of a JSON file."""
+
+    def __init__(self, name: str, cases: list[dict]):
+        self.name, self.cases = name, cases
+
+    def save(self, folder: Path) -> int:
+        path = folder / f"{self.name}.json"
+        path.write_text("[\n" + ",\n".join(json.dumps(case) for case in self.cases) + "\n]\n")
+        print(f"{path.name}: {len(self.cases)} cases, {path.stat().st_size:,} bytes")
+        return path.stat().st_size
+
+
 class Case:
     """Tensors of one case and what is to be known to read them."""
 
-    def __init__(self, seed: int):
-        self.seed = seed
+    def __init__(self, seed: int, *, compact: bool, fresh_statistics: bool):
+        """With `fresh_statistics` running means are 0 and variances 1 at first, and not stored."""
+        self.seed, self.fresh_statistics = seed, fresh_statistics
+        self.noise_limit = COMPACT_NOISE_LIMIT if compact else STORED_LIMIT
+        self.result_limit = COMPACT_RESULT_LIMIT if compact else STORED_LIMIT
+        self.sample_count = COMPACT_SAMPLES if compact else SAMPLES
         self.generator = torch.Generator().manual_seed(seed)
         self.tensors: Tensors = {}
         self.recipes: dict[str, dict] = {}
@@ -120,7 +143,7 @@ class Case:
 
     def noise(self, key: str, shape: tuple[int, ...], scale: float) -> Tensor:
         """What will be stored as `key`: noise in [-scale, scale), by the hash where the tensor is too large to be stored."""
-        if np.prod(shape) <= STORED_LIMIT:
+        if np.prod(shape) <= self.noise_limit:
             return (torch.rand(*shape, generator=self.generator) * 2 - 1) * scale
         self.recipes[key] = {"shape": list(shape), "seed": self.seed + len(self.recipes), "scale": scale}
         return generated(**self.recipes[key])
@@ -138,8 +161,9 @@ class Case:
                 if layer.affine:
                     layer.weight.data = self.normal(channels, scale=0.2, mean=1)
                     layer.bias.data = self.normal(channels, scale=0.2)
-                layer.running_mean = self.normal(channels, scale=0.2)
-                layer.running_var = 0.5 + torch.rand(channels, generator=self.generator)
+                if not self.fresh_statistics:
+                    layer.running_mean = self.normal(channels, scale=0.2)
+                    layer.running_var = 0.5 + torch.rand(channels, generator=self.generator)
         return module
 
     def record(self, module: nn.Module, compute: Compute, inputs: Tensors, constants: Tensors) -> None:
@@ -174,12 +198,12 @@ class Case:
             self._store(key, tensor)
 
     def _store(self, key: str, tensor: Tensor) -> None:
-        if key in self.recipes:
+        if key in self.recipes or (self.fresh_statistics and key.startswith("buffer.")):
             return
         if tensor.is_floating_point():
             tensor = tensor.float()
-        if tensor.numel() > STORED_LIMIT and key.startswith(("output.", "gradient.", "after.")):
-            step = tensor.numel() // SAMPLES | 1
+        if tensor.numel() > self.result_limit and key.startswith(("output.", "gradient.", "after.")):
+            step = tensor.numel() // self.sample_count | 1
             self.samples[key] = {"shape": list(tensor.shape), "step": step, "norm": tensor.double().norm().item()}
             tensor = tensor.flatten()[::step]
         self.tensors[key] = tensor
@@ -187,7 +211,7 @@ class Case:
 
 def public(name: str) -> str:
     """The name in a state dict of the network alone, also where the network is part of a search."""
-    return name.removeprefix("network.")
+    return name.removeprefix("network.").removeprefix("mixture.")
 
 
 def state(module: nn.Module) -> Tensors:

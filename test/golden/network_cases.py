@@ -1,5 +1,6 @@
 # Golden cases of whole networks: super-nets, evaluation networks, and the two-stage search loop.
 import copy
+import re
 
 import torch
 from torch import Tensor, nn
@@ -35,29 +36,36 @@ NEXT_SUPPORTS = [
 
 
 class Search(nn.Module):
-    """A super-net with its codes; some nodes may be frozen, which makes constants of their weights."""
+    """A super-net with the codes of its cell types; some nodes may be frozen, which makes constants of their weights."""
 
-    def __init__(self, network: SuperNet, normal: SparseCodes, reduction: SparseCodes, frozen=((), ())):
+    def __init__(self, network: nn.Module, codes: dict[str, SparseCodes], frozen: dict[str, list[int]] | None = None):
         super().__init__()
-        self.network, self.normal, self.reduction, self.frozen = network, normal, reduction, frozen
+        self.network, self.kinds, self.frozen = network, list(codes), frozen or {}
+        for kind, part in codes.items():
+            self.add_module(kind, part)
+
+    def codes(self) -> list[SparseCodes]:
+        return [self.get_submodule(kind) for kind in self.kinds]
 
     def weights(self) -> list[list[Tensor]]:
         return [
-            [w.detach() if node in frozen else w for node, w in enumerate(codes.weights())]
-            for codes, frozen in zip((self.normal, self.reduction), self.frozen)
+            [w.detach() if node in self.frozen.get(kind, ()) else w for node, w in enumerate(codes.weights())]
+            for kind, codes in zip(self.kinds, self.codes())
         ]
 
 
-def classification(module: Search | EvaluationNetwork, values: Tensors) -> Tensors:
+def classification(module: nn.Module, values: Tensors) -> Tensors:
     """Logits of both heads, search weights, and the loss: cross entropy, plus 0.4 times the auxiliary one."""
     outputs = {}
     if isinstance(module, Search):
         weights = module.weights()
-        for kind, per_node in zip(("normal", "reduction"), weights):
+        for kind, per_node in zip(module.kinds, weights):
             outputs |= {f"{kind}.w.{node}": w for node, w in enumerate(per_node)}
         logits, auxiliary_logits = module.network(values["images"], *weights)
+    elif "masks" in values:
+        logits, auxiliary_logits = module(values["images"], unflatten_masks(module, values["masks"]))
     else:
-        logits, auxiliary_logits = module(values["images"], unflatten_masks(module, values.get("masks")))
+        logits, auxiliary_logits = module(values["images"])
     loss = cross_entropy(logits, values["labels"])
     if auxiliary_logits is not None:
         outputs["auxiliary_logits"] = auxiliary_logits
@@ -65,10 +73,8 @@ def classification(module: Search | EvaluationNetwork, values: Tensors) -> Tenso
     return {"logits": logits, "loss": loss, **outputs}
 
 
-def unflatten_masks(network: EvaluationNetwork, masks: Tensor | None) -> list | None:
+def unflatten_masks(network: EvaluationNetwork, masks: Tensor) -> list:
     """From [cells, branches, N] to a list per cell, node and branch; identities get None."""
-    if masks is None:
-        return None
     result = []
     for cell, rows in zip(network.cells, masks):
         rows = iter(rows)
@@ -105,7 +111,7 @@ def make_search(case: Case, training: bool, frozen=((), ()), later=None, **optio
                 for norm in network.final_norms(reduction, node):
                     nn.init.ones_(norm.weight)
                     nn.init.zeros_(norm.bias)
-    return Search(network, *codes, frozen).train(training)
+    return Search(network, kinds(codes), kinds(frozen)).train(training)
 
 
 def supernet_description(options: dict, training: bool) -> dict:
@@ -187,56 +193,73 @@ def evaluation() -> Family:
     return family
 
 
+TRAINED = re.compile(r"parameter\.(\w+\.b|alpha\.\w+|beta\.\w+)\.")  # of the architecture
 WATCHED = ("parameter.stem.0.weight", "parameter.classifier.weight", "buffer.stem.1.running_mean")
+
+
+def record_steps(
+    case: Case, search: nn.Module, make_stepper, *, batch, size, classes, steps, recovery=None, buffers=True
+) -> None:
+    """Stores a search, its batches, and what becomes of it in some steps of `make_stepper(search)`.
+
+    `recovery` is the number of a step and the codes that the search goes on with from there. Without `buffers` the state
+    after the last step is that of the parameters alone.
+    """
+    batches = {}
+    for step in range(steps):
+        for part in ("validation", "training"):
+            key = f"input.{part}.images.{step}"
+            batches[key] = case.noise(key, (batch, 3, size, size), 1.7)
+            batches[f"input.{part}.labels.{step}"] = case.labels(batch, classes)
+
+    def run(dtype: torch.dtype) -> Tensors:
+        copied = copy.deepcopy(search).to(dtype)
+        stepper, results = make_stepper(copied), {}
+        for step in range(steps):
+            if recovery is not None and step == recovery[0]:
+                stepper.recover(*recovery[1])
+            parts = [
+                (batches[f"input.{part}.images.{step}"].to(dtype), batches[f"input.{part}.labels.{step}"])
+                for part in ("validation", "training")
+            ]
+            validation_loss = stepper.codes_pass(*parts[0])
+            training_loss, norm = stepper.weights_pass(*parts[1])
+            numbers = dict(validation_loss=validation_loss, training_loss=training_loss, gradient_norm=norm)
+            results |= {f"output.{key}.{step}": torch.tensor(x, dtype=dtype) for key, x in numbers.items()}
+            for key, tensor in state(copied).items():
+                if ".z" not in key and ".A" not in key:
+                    last = step == steps - 1 and (buffers or key.startswith("parameter."))
+                    if last or key in WATCHED or TRAINED.match(key):
+                        results[f"after.{step}.{key}"] = tensor
+        return results
+
+    exact = run(torch.float64)
+    case.compare(exact, run(torch.float32))
+    case.store_results(state(search) | batches)
+    if recovery is not None:
+        for kind, codes in zip(search.kinds, recovery[1]):
+            case.store_results({
+                f"input.recovered.{kind}.z{node}": codes.get_buffer(f"z{node}") for node in range(len(codes.b))
+            })  # fmt: skip
+    case.store_results(exact)
 
 
 def trajectory() -> Family:
     """Steps of the two-stage search: b by Adam on a validation batch, weights by clipped SGD on a training batch."""
     family = Family("trajectory")
     rates = dict(lr=0.1, momentum=0.9, weight_decay=3e-4, clip=2.0, code_lr=0.01, code_weight_decay=1e-3)
-    batch, size, steps, recovery_after = 8, 8, 5, 3
+    steps, recovery_after = 5, 3
     options = dict(channels=4, cells=3, classes=10, reductions=[1, 2])
     for name, changing in (("fixed-support", False), ("changing-support", True)):
 
         def build(case: Case) -> None:
             search = make_search(case, True, later=NEXT_SUPPORTS if changing else None, **options)
             recovered = [random_codes(case.generator, supports=supports) for supports in NEXT_SUPPORTS]
-            batches = {}
-            for step in range(steps):
-                for part in ("validation", "training"):
-                    key = f"input.{part}.images.{step}"
-                    batches[key] = case.noise(key, (batch, 3, size, size), 1.7)
-                    batches[f"input.{part}.labels.{step}"] = case.labels(batch, options["classes"])
-
-            def run(dtype: torch.dtype) -> Tensors:
-                copied = copy.deepcopy(search).to(dtype)
-                stepper, results = SearchStep(copied.network, copied.normal, copied.reduction, **rates), {}
-                for step in range(steps):
-                    if changing and step == recovery_after:
-                        stepper.recover(*recovered)
-                    parts = [
-                        (batches[f"input.{part}.images.{step}"].to(dtype), batches[f"input.{part}.labels.{step}"])
-                        for part in ("validation", "training")
-                    ]
-                    validation_loss = stepper.codes_pass(*parts[0])
-                    training_loss, norm = stepper.weights_pass(*parts[1])
-                    numbers = dict(validation_loss=validation_loss, training_loss=training_loss, gradient_norm=norm)
-                    results |= {f"output.{key}.{step}": torch.tensor(x, dtype=dtype) for key, x in numbers.items()}
-                    for key, tensor in state(copied).items():
-                        if ".z" not in key and ".A" not in key:
-                            if step == steps - 1 or key in WATCHED or ".b." in key:
-                                results[f"after.{step}.{key}"] = tensor
-                return results
-
-            exact = run(torch.float64)
-            case.compare(exact, run(torch.float32))
-            case.store_results(state(search) | batches)
-            if changing:
-                for kind, codes in zip(("normal", "reduction"), recovered):
-                    case.store_results({
-                        f"input.recovered.{kind}.z{node}": codes.get_buffer(f"z{node}") for node in range(len(codes.b))
-                    })  # fmt: skip
-            case.store_results(exact)
+            record_steps(
+                case, search, lambda copied: SearchStep(copied.network, *copied.codes(), **rates),
+                batch=8, size=8, classes=options["classes"], steps=steps,
+                recovery=(recovery_after, recovered) if changing else None,
+            )  # fmt: skip
 
         description = dict(supernet_description(options, True), steps=steps, **rates)
         if changing:
