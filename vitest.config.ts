@@ -5,6 +5,8 @@ const longRun = process.env.ISTA_NAS_LONG_TESTS === "1";
 export default defineConfig({
   test: {
     pool: "forks",
+    // Configurations are of a method, whatever a test imports besides.
+    setupFiles: ["./src/methods/registry.ts"],
     testTimeout: longRun ? 1_800_000 : 120_000,
     projects: [
       // tiny: says in seconds whether anything works at all. unit: beside the code. integration: the real command line.

@@ -16,9 +16,21 @@ from torch import nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "native"), str(ROOT / "bench" / "peer")]
 import ops_library  # noqa: E402
-from operations import PRIMITIVES, FactorizedReduce, ReLUConvNorm, make_operation  # noqa: E402
+from operations import DenseConv, FactorizedReduce, ReLUConvNorm, SumOfAll, make_operation  # noqa: E402
 
 MOMENTUM, EPSILON = 0.1, 1e-5
+# Names of the DARTS space and of NAS-Bench-201: kind of branch, kernel, dilation, stages.
+PATTERNS = {
+    "max_pool_3x3": ("max-pool", 3, 1, 1),
+    "avg_pool_3x3": ("average-pool", 3, 1, 1),
+    "skip_connect": ("factorized-reduce", 1, 1, 1),
+    "sep_conv_3x3": ("separable", 3, 1, 2),
+    "sep_conv_5x5": ("separable", 5, 1, 2),
+    "dil_conv_3x3": ("separable", 3, 2, 1),
+    "dil_conv_5x5": ("separable", 5, 2, 1),
+    "nor_conv_1x1": ("dense", 1, 1, 1),
+    "nor_conv_3x3": ("dense", 3, 1, 1),
+}
 
 
 def arguments():
@@ -51,17 +63,31 @@ def parts(module):
 
 def cases(channels):
     """(name, stride, input channels, module, our form of it)."""
-    for index, name in enumerate(PRIMITIVES):
+    for name, (kind, kernel, dilation, stages) in PATTERNS.items():
         for stride in (1, 2):
             if name == "skip_connect" and stride == 1:
                 continue
-            module = make_operation(name, channels, stride, affine=False, norm_pool=True, norm_identity=False)
+            if kind == "dense":
+                module = DenseConv(channels, kernel, stride, affine=False)
+            else:
+                module = make_operation(name, channels, stride, affine=False, norm_pool=True, norm_identity=False)
             weights, norms = parts(module)
+            settings = [kernel, dilation, stride, stages]
 
-            def ours(x, index=index, stride=stride, weights=weights, norms=norms):
-                return torch.ops.ista.node([x], None, [index], [stride], weights, norms, [None], True, MOMENTUM, EPSILON)
+            def ours(x, kind=kind, settings=settings, weights=weights, norms=norms):
+                return torch.ops.ista.node([x], None, [kind], settings, weights, norms, [None], False, True, MOMENTUM, EPSILON)
 
             yield name, stride, channels, module, ours
+    module = SumOfAll(channels, affine=False)
+    weights, norms = parts(module)
+    bare = [None] * 4
+
+    def all_four(x, weights=weights, norms=norms):
+        kinds = ["identity", "dense", "dense", "average-pool"]
+        settings = 2 * [1, 1, 1, 1] + 2 * [3, 1, 1, 1]
+        return torch.ops.ista.node([x] * 4, None, kinds, settings, weights, bare + norms + bare, bare, False, True, MOMENTUM, EPSILON)
+
+    yield "all of NAS-Bench-201", 1, channels, module, all_four
     for name, module, operator in (
         ("relu_conv_norm", ReLUConvNorm(4 * channels, channels, affine=False), "relu_conv_norm"),
         ("factorized_reduce", FactorizedReduce(4 * channels, channels, affine=False), "factorized_reduce"),
@@ -79,6 +105,7 @@ def main():
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     ista = ops_library.load()
+    ista.tune_allocator()
     rate = matrix_product_rate()
     print(f"batch {options.batch}, {options.channels} channels, {options.size} x {options.size}, {options.threads} threads; "
           f"matrix product {rate:.0f} GFLOP/s; times in ms, forward and backward\n")

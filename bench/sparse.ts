@@ -2,13 +2,20 @@
 
 import { cpus } from "node:os";
 import { RandomStream } from "../src/base/random.js";
-import { initialCodes, listNodes, recoverNodes } from "../src/sparse/codes.js";
+import { darts } from "../src/space/darts/space.js";
+import { initialCodes, recoverCodes, recoveryOptions } from "../src/sparse/codes.js";
 import { drawMeasurement, type MeasurementKind, measurementKinds } from "../src/sparse/measurement.js";
-import { lassoSolvers, type RecoveryOptions, recoveryMethods } from "../src/sparse/recovery.js";
+import { lassoSolvers, recoveryMethods } from "../src/sparse/recovery.js";
 
 const lambda = 1e-5;
 const compressedSize = 7;
 const candidateCounts = [14, 21, 28, 35];
+const choices = darts.choices.map(({ id, candidates, kept }) => ({
+  id,
+  predecessors: candidates.map(({ predecessor }) => predecessor),
+  kept,
+  distinctPredecessors: false,
+}));
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1];
 
@@ -37,12 +44,13 @@ function benchmarkRecovery(): void {
   console.log(cells(["method, measurement", "first", "median", "slowest", "residual", "nonzeros"], widths));
   for (const method of recoveryMethods)
     for (const measurement of measurementKinds) {
-      const recovery: RecoveryOptions = { method, sparsity: 2, lambda };
+      const recovery = { method, lambda };
       const codes = Array.from({ length: seeds }, (_, seed) =>
-        initialCodes({ seed, measurement, compressedSize, candidateCounts, recovery }),
+        initialCodes({ seed, measurement, compressedLength: compressedSize, choices, recovery }),
       );
-      const taken = times(seeds, (seed) => recoverNodes(codes[seed], recovery));
-      const found = codes.flatMap((one) => listNodes(one).map(({ value }) => value.recovery));
+      const options = choices.map((choice) => recoveryOptions(choice, recovery));
+      const taken = times(seeds, (seed) => recoverCodes(codes[seed], options));
+      const found = codes.flatMap((one) => one.map(({ recovery: recovered }) => recovered));
       const mean = (pick: (one: (typeof found)[number]) => number): number =>
         found.reduce((sum, one) => sum + pick(one), 0) / found.length;
       const row = [taken[0], median(taken), Math.max(...taken)].map((value) => value.toFixed(2));

@@ -11,6 +11,8 @@ import { packageFolder } from "../src/base/package.js";
 const { values: flags } = parseArgs({
   options: {
     network: { type: "string", default: "supernet" },
+    space: { type: "string", default: "darts" },
+    method: { type: "string", default: "ista-two-stage" },
     mode: { type: "string" },
     batch: { type: "string", default: "64" },
     cells: { type: "string" },
@@ -82,10 +84,19 @@ class Side {
 const workload = (["network", "mode", "batch", "cells", "channels", "threads"] as const).flatMap((name) =>
   flags[name] === undefined ? [] : [`--${name}`, flags[name]],
 );
+/** The support that both sides run in NAS-Bench-201: every operation but zeros, which cost nothing. */
+const nasBench201Architecture =
+  "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|";
+const inNasBench201 = flags.space === "nas-bench-201";
+const architecture = inNasBench201 ? ["--architecture", nasBench201Architecture] : [];
+const peerMethod = flags.method === "ista-two-stage" ? "ista-nas" : flags.method;
 const here = dirname(fileURLToPath(import.meta.url));
 const ours = new Side("ista-nas", process.execPath, [
   join(here, "worker.js"),
   ...workload,
+  ...architecture,
+  "--method",
+  flags.method,
   ...(flags.recompute ? ["--recompute"] : []),
 ]);
 const sides = [ours];
@@ -104,7 +115,8 @@ if (existsSync(flags.python)) {
       throw new Error(`--peers: expected some of ${Object.keys(peers).join()}, got ${name}`);
     // Without b there is nothing that the published program does otherwise.
     if (name === "authors" && mode !== "search-step") continue;
-    sides.push(new Side(title, flags.python, [script, ...workload, ...args]));
+    const same = ["--space", flags.space, "--method", peerMethod, ...architecture];
+    sides.push(new Side(title, flags.python, [script, ...workload, ...same, ...args]));
   }
 } else {
   console.log(`${flags.python} is not there: only this program is measured (--python names another)`);
@@ -129,7 +141,7 @@ for (let round = 0; round < Number(flags.rounds); round++) {
 }
 const after = await matrixProductRate();
 console.log(
-  `${flags.network} ${mode}, batch ${flags.batch}, ${flags.threads} threads; matrix product ${before.toFixed(0)} and ${after.toFixed(0)} GFLOP/s before and after`,
+  `${flags.space} ${flags.method} ${flags.network} ${mode}, batch ${flags.batch}, ${flags.threads} threads; matrix product ${before.toFixed(0)} and ${after.toFixed(0)} GFLOP/s before and after`,
 );
 console.log(
   formatTable(sides, [

@@ -3,16 +3,16 @@ import { resourceUsage } from "node:process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { noiseSources } from "../src/bench/noise-sources.js";
-import { resolveConfig, type SearchConfig, type TrainConfig } from "../src/config/config.js";
+import { resolveConfig, type TrainConfig } from "../src/config/config.js";
+import "../src/methods/registry.js";
 import { evaluateBatch } from "../src/course/evaluate.js";
-import { setThreads } from "../src/engine/device.js";
+import { setThreads, tuneAllocator } from "../src/engine/device.js";
 import { operators } from "../src/engine/operators.js";
 import { matrixProductRate } from "../src/engine/speed.js";
-import { TwoStageSearch } from "../src/methods/ista/two-stage.js";
-import { supportsOfGenotype } from "../src/space/genotype.js";
-import { evaluationNetwork, type NetworkShape, normPlacements } from "../src/space/layout.js";
-import { namedGenotypes } from "../src/space/named-genotypes.js";
-import { mapNodes } from "../src/sparse/codes.js";
+import { resolveGenotype } from "../src/formats/genotype-resolve.js";
+import type { IstaSearch } from "../src/methods/ista/search.js";
+import { createSearch } from "../src/methods/run-search.js";
+import { evaluationNetwork, type NetworkShape, sortedSelection } from "../src/space/space.js";
 import { Training } from "../src/training/training.js";
 
 const { values: flags } = parseArgs({
@@ -25,21 +25,24 @@ const { values: flags } = parseArgs({
     "image-size": { type: "string", default: "32" },
     threads: { type: "string", default: "2" },
     recompute: { type: "boolean", default: false },
+    architecture: { type: "string", default: "ISTA_twostage" },
+    method: { type: "string", default: "ista-two-stage" },
   },
 });
 const target = flags.network === "target";
 const mode = flags.mode ?? (target ? "train-step" : "search-step");
 const batchSize = Number(flags.batch);
 const size = Number(flags["image-size"]);
-const genotype = namedGenotypes.ISTA_twostage.genotype;
+const architecture = resolveGenotype(flags.architecture);
 setThreads(Number(flags.threads));
-operators.setRecompute(flags.recompute);
+tuneAllocator();
 
 const sources = noiseSources({ batchSize, channels: 3, size, classes: 10 });
 const source = sources.training;
+const usual = architecture.space.usualSize[target ? "train" : "search"];
 const shape: NetworkShape = {
-  cells: Number(flags.cells ?? (target ? 20 : 8)),
-  channels: Number(flags.channels ?? (target ? 36 : 16)),
+  cells: Number(flags.cells ?? usual.cells),
+  channels: Number(flags.channels ?? usual.channels),
   inputChannels: 3,
   classes: 10,
   imageHeight: size,
@@ -48,37 +51,45 @@ const shape: NetworkShape = {
   auxiliary: false,
 };
 
-/** The real search, on the connections of the published cells, so that both sides run the same network. */
-class FixedSearch extends TwoStageSearch {
-  constructor(config: SearchConfig) {
-    super(config, sources, shape);
-    const supports = supportsOfGenotype(genotype);
-    this.codes = mapNodes(this.codes, (code, { group, node }) => {
-      const support = supports[group][node];
-      const sparse = code.recovery.code.map((_, i) => (support.includes(i) ? 0.001 : 0));
-      return { ...code, recovery: { ...code.recovery, support, code: sparse } };
-    });
+/** The codes of a search put to the supports of the architecture, so that both sides run the same network. */
+function fixSupports(search: IstaSearch): void {
+  const state = structuredClone(search.save()) as {
+    codes: { recovery: { support: number[]; code: number[] } }[];
+  };
+  for (const [choice, support] of sortedSelection(architecture.selection).entries()) {
+    const { recovery } = state.codes[choice];
+    recovery.support = support;
+    recovery.code = recovery.code.map((_, index) => (support.includes(index) ? 0.001 : 0));
   }
+  search.restore(state as never);
 }
 
-function makeStep(): (index: number) => Promise<unknown> {
+async function makeStep(): Promise<(index: number) => Promise<unknown>> {
   if (!target && mode === "search-step") {
-    const { config } = resolveConfig("search", { flags: { batchSize } });
-    const search = new FixedSearch(config);
-    return (index) => search.step(0, index % source.batchCount);
+    const { cells, channels } = shape;
+    const { name: space } = architecture.space;
+    const { recompute, method } = flags;
+    const given = { batchSize, recompute, method, space, cells, channels };
+    const course = await createSearch(resolveConfig("search", { flags: given }).config, sources);
+    if (method === "ista-two-stage") fixSupports(course.search as unknown as IstaSearch);
+    // In the first epochs some methods spare a part of the step.
+    const epoch = course.epochCount - 1;
+    return (index) => course.step(epoch, index % source.batchCount);
   }
-  const preset = { auxiliaryWeight: 0, dropPath: 0, weightDecay: 3e-4, batchSize };
+  const preset = {
+    auxiliaryWeight: 0,
+    dropPath: 0,
+    weightDecay: 3e-4,
+    batchSize,
+    recompute: flags.recompute,
+  };
   const config: TrainConfig = resolveConfig("train", { flags: preset }).config;
-  const training = new Training(
-    config,
-    sources,
-    evaluationNetwork(genotype, shape, normPlacements.plainEvaluation),
-  );
+  const training = new Training(config, sources, evaluationNetwork(architecture, shape));
   if (mode === "train-step") return (index) => training.step(0, index % source.batchCount);
   return async (index) => evaluateBatch(training.network, await source.batch(0, index % source.batchCount));
 }
 
-const step = makeStep();
+const step = await makeStep();
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 const peak = (): number => resourceUsage().maxRSS * 1024;
 let done = 0;

@@ -74,6 +74,11 @@ c10::IValue to_list_of(const TensorTable& table, const Napi::Value& value, const
         if (!v.IsBoolean()) mismatch("a boolean", v);
         return v.As<Napi::Boolean>().Value();
       });
+    case c10::TypeKind::StringType:
+      return to_list<std::string>(value, "an array of strings", [](const Napi::Value& v) {
+        if (!v.IsString()) mismatch("a string", v);
+        return v.As<Napi::String>().Utf8Value();
+      });
     default:  // int[] and SymInt[]
       return to_list<int64_t>(value, "an array of whole numbers", to_size);
   }

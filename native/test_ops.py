@@ -1,121 +1,22 @@
 """The fused operators against their compositions in double precision. Run: /usr/bin/python3 native/test_ops.py [--long]"""
 import itertools
+import json
 import random
 import resource
 import sys
+import threading
 import unittest
 
 import torch
 
-import ops_library
+from ops_cases import (
+    AVERAGE, COMPOSED, DENSE_1, DENSE_3, DILATED_3, DILATED_5, EPSILON, MAX, MOMENTUM, OPERATIONS, SEPARABLE_3, SEPARABLE_5, SKIP, Case,
+    compare, ista, node, norm, pattern)
 
 LONG = "--long" in sys.argv
 if LONG:
     sys.argv.remove("--long")
-ista = ops_library.load()
 torch.set_num_threads(2)
-MAX, AVERAGE, SKIP, SEPARABLE_3, SEPARABLE_5, DILATED_3, DILATED_5 = range(7)
-MOMENTUM, EPSILON = 0.1, 1e-5
-
-
-def convolutions(operation, stride, channels, generator):
-    def tensor(*shape):
-        fan_in = shape[1] * shape[2] * shape[3]
-        return torch.randn(*shape, generator=generator) / fan_in ** 0.5
-
-    kernel = 5 if operation in (SEPARABLE_5, DILATED_5) else 3
-    pair = lambda: [tensor(channels, 1, kernel, kernel), tensor(channels, channels, 1, 1)]
-    if operation in (SEPARABLE_3, SEPARABLE_5):
-        return pair() + pair()
-    if operation in (DILATED_3, DILATED_5):
-        return pair()
-    if operation == SKIP and stride == 2:
-        half = channels // 2
-        return [tensor(half, channels, 1, 1), tensor(channels - half, channels, 1, 1)]
-    return []
-
-
-def norm(channels, generator, affine):
-    gamma = torch.randn(channels, generator=generator) if affine else None
-    beta = torch.randn(channels, generator=generator) if affine else None
-    return [gamma, beta, torch.randn(channels, generator=generator), torch.rand(channels, generator=generator) + 0.5]
-
-
-class Case:
-    """Arguments of `node`, and what to differentiate."""
-
-    def __init__(self, operations, strides=None, channels=8, size=(6, 6), batch=3, weights=True, affine=False, bare=False,
-                 masks=False, training=True, inputs=None, seed=0, scale=1.0, wanted="all"):
-        generator = torch.Generator().manual_seed(seed)
-        self.operations, self.strides = list(operations), list(strides or [1] * len(operations))
-        self.training, self.wanted = training, wanted
-        self.convolutions, self.norms, self.masks = [], [], []
-        for operation, stride in zip(self.operations, self.strides):
-            self.convolutions += convolutions(operation, stride, channels, generator)
-            if bare and operation in (MAX, AVERAGE) or bare and operation == SKIP and stride == 1:
-                self.norms += [None] * 4
-            else:
-                self.norms += norm(channels, generator, affine)
-                if operation in (SEPARABLE_3, SEPARABLE_5):
-                    self.norms += norm(channels, generator, affine)
-            self.masks.append((torch.rand(batch, generator=generator) > 0.4).float() * 1.7 if masks else None)
-        distinct = inputs or list(range(len(operations)))
-        tensors = [torch.randn(batch, channels, *size, generator=generator) * scale for _ in range(max(distinct) + 1)]
-        self.inputs, self.order = tensors, distinct
-        self.weights = torch.randn(len(operations), generator=generator) if weights else None
-
-    def run(self, dtype, channels_last=False):
-        """Output, running statistics, and the gradients by everything that is wanted (by name)."""
-        def leaf(tensor, differentiate=True):
-            if tensor is None:
-                return None
-            copy = tensor.clone().to(dtype)
-            if channels_last and copy.dim() == 4:
-                copy = copy.contiguous(memory_format=torch.channels_last)
-            return copy.requires_grad_(differentiate)
-
-        inputs = [leaf(tensor) for tensor in self.inputs]
-        weights = leaf(self.weights)
-        kernels = [leaf(tensor) for tensor in self.convolutions]
-        norms = [leaf(tensor, index % 4 < 2) for index, tensor in enumerate(self.norms)]
-        masks = [leaf(tensor, False) for tensor in self.masks]
-        output = ista.node([inputs[i] for i in self.order], weights, self.operations, self.strides, kernels, norms, masks,
-                           self.training, MOMENTUM, EPSILON)
-        factor = torch.randn(output.shape, generator=torch.Generator().manual_seed(7)).to(dtype)
-        named = {f"input {i}": tensor for i, tensor in enumerate(inputs)}
-        named.update({f"convolution {i}": tensor for i, tensor in enumerate(kernels)})
-        named.update({f"norm {i}": tensor for i, tensor in enumerate(norms) if tensor is not None and tensor.requires_grad})
-        if weights is not None:
-            named["weights"] = weights
-        if self.wanted == "weights":
-            named = {"weights": weights}
-        if self.wanted == "inputs":
-            named = {name: tensor for name, tensor in named.items() if name.startswith("input")}
-        gradients = torch.autograd.grad((output * factor).sum(), list(named.values()))
-        result = {"output": output.detach()}
-        result.update({f"gradient of {name}": gradient for name, gradient in zip(named, gradients)})
-        for index, tensor in enumerate(norms):
-            if index % 4 >= 2 and tensor is not None:
-                result[f"running statistics {index}"] = tensor
-        return result
-
-
-def compare(test, fused, reference, tolerance=2e-4, by_norm=False):
-    """by_norm: for large images, where some value is so near to zero that rounding takes it through a ReLU to the other side and one
-    gradient is really different."""
-    for name, expected in reference.items():
-        actual = fused[name].double()
-        test.assertEqual(actual.shape, expected.shape, name)
-        if by_norm:
-            error = ((actual - expected).norm() / expected.norm()).item()
-            test.assertLess(error, 1e-5, f"{name}: relative error {error}")
-            continue
-        scale = expected.abs().max().item() + 1e-3
-        # Where a norm follows, gradients of what it cancels are all rounding: measured against the largest gradient.
-        if name.startswith("gradient"):
-            scale = max(scale, 1e-2 * max(value.abs().max().item() for key, value in reference.items() if key.startswith("gradient")))
-        error = (actual - expected).abs().max().item()
-        test.assertLess(error, tolerance * scale, f"{name}: error {error}, largest value {scale}")
 
 
 class NodeTest(unittest.TestCase):
@@ -127,11 +28,11 @@ class NodeTest(unittest.TestCase):
             compare(self, case.run(torch.float32), reference, tolerance)
 
     def test_every_operation_alone(self):
-        for operation, stride, training in itertools.product(range(7), (1, 2), (True, False)):
+        for operation, stride, training in itertools.product(OPERATIONS, (1, 2), (True, False)):
             self.check(operations=[operation], strides=[stride], training=training, channels=10, size=(6, 8))
 
     def test_affine_masks_and_no_weights(self):
-        for operation, stride in itertools.product(range(7), (1, 2)):
+        for operation, stride in itertools.product(OPERATIONS, (1, 2)):
             self.check(operations=[operation], strides=[stride], affine=True, masks=True, weights=False, channels=6, size=(8, 4))
             self.check(operations=[operation], strides=[stride], affine=True, masks=True, training=False)
 
@@ -143,7 +44,7 @@ class NodeTest(unittest.TestCase):
         self.check(operations=[DILATED_3, SEPARABLE_5], strides=[2, 1], inputs=[0, 1], channels=4, size=(1, 1), batch=4)
 
     def test_bare_pools_and_identity(self):
-        for operation in (MAX, AVERAGE, SKIP):
+        for operation in (MAX, AVERAGE, SKIP, DENSE_1, DENSE_3):
             for weights in (True, False):
                 self.check(operations=[operation], bare=True, weights=weights, masks=True, channels=9, size=(5, 7))
 
@@ -151,7 +52,7 @@ class NodeTest(unittest.TestCase):
         generator = random.Random(1)
         sizes = [1, 2, 3, 5, 7, 8, 13]
         for seed in range(200 if LONG else 25):
-            operations = [generator.randrange(7) for _ in range(generator.randint(1, 3))]
+            operations = [generator.choice(OPERATIONS) for _ in range(generator.randint(1, 3))]
             stride = generator.choice((1, 2))
             batch = generator.choice((1, 2, 3, 33))
             size = (generator.choice(sizes), generator.choice(sizes))
@@ -163,20 +64,22 @@ class NodeTest(unittest.TestCase):
 
     def test_real_sizes(self):
         for channels, size in ((16, 32), (36, 32), (64, 8)):
-            case = Case([SEPARABLE_3, DILATED_5], channels=channels, size=(size, size), batch=4, seed=1)
-            compare(self, case.run(torch.float32), case.run(torch.float64), by_norm=True)
+            for operations in ([SEPARABLE_3, DILATED_5], [DENSE_3, DENSE_1]):
+                case = Case(operations, channels=channels, size=(size, size), batch=4, seed=1)
+                compare(self, case.run(torch.float32), case.run(torch.float64), by_norm=True)
 
     def test_only_what_is_wanted(self):
         for wanted in ("weights", "inputs"):
             self.check(operations=[SEPARABLE_3, MAX], affine=True, wanted=wanted)
             self.check(operations=[DILATED_5, SKIP], strides=[2, 2], wanted=wanted)
+            self.check(operations=[DENSE_1, DENSE_3], strides=[2, 2], wanted=wanted)
 
     def test_zero_images(self):
-        for operation in range(7):
+        for operation in OPERATIONS:
             self.check(operations=[operation], scale=0.0)
 
     def test_huge_and_tiny_values(self):
-        for operation in range(7):
+        for operation in OPERATIONS:
             self.check(operations=[operation], scale=1e8, affine=True)
             # So small that epsilon rules.
             self.check(operations=[operation], scale=1e-6)
@@ -188,14 +91,27 @@ class NodeTest(unittest.TestCase):
         compare(self, case.run(torch.float32), case.run(torch.float64), 2e-3)
 
     def test_seven_by_seven_kernels(self):
-        case = Case([SEPARABLE_5, DILATED_5], channels=8, size=(9, 9))
-        generator = torch.Generator().manual_seed(3)
-        case.convolutions = [torch.randn(8, 1, 7, 7, generator=generator) if kernel.shape[2] == 5 else kernel
-                             for kernel in case.convolutions]
-        compare(self, case.run(torch.float32), case.run(torch.float64))
+        self.check(operations=[("separable", 7, 1, 2), ("separable", 7, 2, 1)], channels=8, size=(9, 9))
+
+    def test_what_has_no_kernel_is_composed(self):
+        for operation, stride in itertools.product(COMPOSED, (1, 2)):
+            kind, (kernel, dilation, _, stages) = pattern(operation, stride)
+            self.assertFalse(ista.node_accepts(kind, kernel, dilation, stride, stages))
+            self.check(operations=[operation, MAX], strides=[stride, stride], affine=True, masks=True, size=(9, 8))
+        for operation, stride in itertools.product(OPERATIONS, (1, 2)):
+            kind, (kernel, dilation, _, stages) = pattern(operation, stride)
+            self.assertTrue(ista.node_accepts(kind, kernel, dilation, stride, stages))
+
+    def test_dense_branches_of_other_widths(self):
+        generator = torch.Generator().manual_seed(11)
+        for kernel, (inputs, outputs), stride in itertools.product((1, 3), ((3, 16), (16, 5), (40, 24)), (1, 2)):
+            case = Case([("dense", kernel, 1, 1)], [stride], channels=outputs, size=(7, 6), affine=True, masks=True)
+            case.inputs = [torch.randn(3, inputs, 7, 6, generator=generator)]
+            case.convolutions = [torch.randn(outputs, inputs, kernel, kernel, generator=generator)]
+            compare(self, case.run(torch.float32), case.run(torch.float64))
 
     def test_same_bits_for_any_number_of_threads(self):
-        case = Case([SEPARABLE_3, DILATED_5, MAX], channels=16, size=(16, 16), batch=37, affine=True)
+        case = Case([SEPARABLE_3, DILATED_5, MAX, DENSE_3, DENSE_1], channels=16, size=(16, 16), batch=37, affine=True)
         first = case.run(torch.float32)
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
@@ -205,12 +121,11 @@ class NodeTest(unittest.TestCase):
         torch.set_num_threads(2)
 
     def test_recomputing_gives_the_same_bits(self):
-        for arguments in ({"affine": True}, {"training": False, "wanted": "inputs"}, {"wanted": "weights", "strides": [2, 2, 2]}):
-            case = Case([SEPARABLE_5, DILATED_3, SKIP], channels=6, size=(8, 8), **arguments)
+        for arguments in ({"affine": True}, {"training": False, "wanted": "inputs"}, {"wanted": "weights", "strides": [2, 2, 2, 2, 2]}):
+            case = Case([SEPARABLE_5, DILATED_3, SKIP, DENSE_1, DENSE_3], channels=6, size=(8, 8), **arguments)
             stored = case.run(torch.float32)
-            ista.set_recompute(True)
+            case.recompute = True
             again = case.run(torch.float32)
-            ista.set_recompute(False)
             for name in stored:
                 self.assertTrue(torch.equal(stored[name], again[name]), name)
 
@@ -223,13 +138,13 @@ class NodeTest(unittest.TestCase):
         for stride, (y, x) in itertools.product((1, 2), ((0, 0), (4, 6), (2, 3))):
             image = torch.randn(1, 8, 5, 7)
             image[0, :, y, x] = float("inf")
-            pooled = ista.node([image], None, [AVERAGE], [stride], [], [None] * 4, [None], True, MOMENTUM, EPSILON)
+            pooled = node([image], None, [AVERAGE], [stride], [], [None] * 4, [None])
             expected = torch.nn.functional.avg_pool2d(image, 3, stride, 1, count_include_pad=False)
             self.assertTrue(torch.allclose(pooled, expected, atol=1e-6), (stride, y, x))
 
     def test_a_repeated_backward_pass_gives_the_same(self):
         x = torch.randn(2, 8, 5, 5, requires_grad=True)
-        y = ista.node([x], None, [SKIP], [1], [], [None, None, torch.zeros(8), torch.ones(8)], [None], True, MOMENTUM, EPSILON)
+        y = node([x], None, [SKIP], [1], [], [None, None, torch.zeros(8), torch.ones(8)], [None])
         factor = torch.randn_like(y)
         first, = torch.autograd.grad(y, x, factor, retain_graph=True)
         second, = torch.autograd.grad(y, x, factor)
@@ -237,32 +152,77 @@ class NodeTest(unittest.TestCase):
 
     def test_wrong_arguments_are_refused(self):
         x, n = torch.randn(2, 8, 5, 5), [None, None, torch.zeros(8), torch.ones(8)]
-        node = lambda *arguments: ista.node(*arguments, True, MOMENTUM, EPSILON)
+        kernels = [torch.randn(8, 1, 4, 4), torch.randn(8, 8, 1, 1)]
         for message, arguments in {
-            "operation 7": ([x], None, [7], [1], [], n, [None]),
-            "stride must be 1 or 2": ([x], None, [0], [3], [], n, [None]),
+            "no kind of branch named pool": ([x], None, [("pool", 3, 1, 1)], [1], [], n, [None]),
+            "must be 1 to 4096, got 0": ([x], None, [MAX], [0], [], n, [None]),
+            "identity has kernel 1": ([x], None, [("identity", 3, 1, 1)], [1], [], n, [None]),
             "take 2 convolutions": ([x], None, [DILATED_3], [1], [], n, [None]),
-            "depthwise weights must be": ([x], None, [DILATED_3], [1], [torch.randn(8, 1, 4, 4), torch.randn(8, 8, 1, 1)], n, [None]),
-            "expected 8 contiguous values": ([x], None, [0], [1], [], [None, None, torch.zeros(9), torch.ones(9)], [None]),
-            "more than one value": ([x[:1, :, :1, :1]], None, [0], [1], [], n, [None]),
-            "the first one": ([x, x], None, [0, 0], [1, 2], [], n + n, [None, None]),
+            "depthwise weights of separable 3x3 dilation 2 must be": ([x], None, [DILATED_3], [1], kernels, n, [None]),
+            r"weights of dense 3x3 must be \[out, 8, 3, 3\]": ([x], None, [DENSE_3], [1], kernels[1:], n, [None]),
+            "expected 8 contiguous values": ([x], None, [MAX], [1], [], [None, None, torch.zeros(9), torch.ones(9)], [None]),
+            "more than one value": ([x[:1, :, :1, :1]], None, [MAX], [1], [], n, [None]),
+            "the first one": ([x, x], None, [MAX, MAX], [1, 2], [], n + n, [None, None]),
         }.items():
             with self.assertRaisesRegex(RuntimeError, message):
                 node(*arguments)
 
     def test_the_composition_by_finite_differences(self):
-        for operation, stride, training in itertools.product(range(7), (1, 2), (True, False)):
+        for operation, stride, training in itertools.product(OPERATIONS + COMPOSED, (1, 2), (True, False)):
             case = Case([operation], [stride], channels=2, size=(4, 4), batch=2, training=training, affine=True, masks=True)
             kernels = [kernel.double().requires_grad_() for kernel in case.convolutions]
             statistics = [None if tensor is None else tensor.double() for tensor in case.norms]
 
             def run(x, weights, *rest):
                 norms = [None if tensor is None else tensor.clone() for tensor in statistics]
-                return ista.node([x], weights, [operation], [stride], list(rest), norms, [case.masks[0].double()], training,
-                                 MOMENTUM, EPSILON)
+                return node([x], weights, [operation], [stride], list(rest), norms, [case.masks[0].double()], training)
 
             self.assertTrue(torch.autograd.gradcheck(run, (case.inputs[0].double().requires_grad_(),
                                                            case.weights.double().requires_grad_(), *kernels)))
+
+
+class ProfileTest(unittest.TestCase):
+    def run_node(self, operations):
+        Case(operations, channels=8, size=(8, 8)).run(torch.float32)
+
+    def names(self):
+        return {entry["name"]: entry for entry in json.loads(ista.profile_report())}
+
+    def test_branches_have_the_names_of_their_patterns(self):
+        ista.profile_start()
+        self.run_node([SEPARABLE_3, DILATED_5, DENSE_3, MAX])
+        names = self.names()
+        for name in ("separable 3x3", "separable 5x5 dilation 2", "dense 3x3", "max-pool 3x3", "node sum", "node backward sums"):
+            self.assertIn(name, names)
+        # Once forward, once backward.
+        self.assertEqual(names["dense 3x3"]["calls"], 2)
+
+    def test_what_was_composed_is_shown_as_such(self):
+        ista.profile_start()
+        self.run_node([("separable", 9, 1, 2), MAX])
+        names = self.names()
+        self.assertEqual(set(names), {"composed: separable 9x9", "composed: max-pool 3x3"})
+        self.assertGreater(names["composed: separable 9x9"]["seconds"], 0)
+
+    def test_threads_have_counters_of_their_own(self):
+        seen = []
+
+        def other():
+            self.run_node([DENSE_1])
+            ista.profile_start()
+            self.run_node([AVERAGE])
+            seen.append(self.names())
+
+        ista.profile_start()
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        self.run_node([DENSE_3])
+        mine = self.names()
+        self.assertIn("dense 3x3", mine)
+        self.assertFalse({"dense 1x1", "average-pool 3x3"} & set(mine))
+        self.assertIn("average-pool 3x3", seen[0])
+        self.assertFalse({"dense 1x1", "dense 3x3"} & set(seen[0]))
 
 
 class DenseTest(unittest.TestCase):
@@ -336,16 +296,16 @@ class AddingInPlaceTest(unittest.TestCase):
         generator = torch.Generator().manual_seed(3)
         tensor = lambda *shape: (torch.randn(*shape, generator=generator).to(dtype) / shape[1] ** 0.5).requires_grad_()
         n = lambda: [None, None, torch.zeros(8, dtype=dtype), torch.ones(8, dtype=dtype)]
-        node = lambda inputs, operations, strides, kernels, norms: ista.node(
-            inputs, None, operations, strides, kernels, norms, [None] * len(inputs), True, MOMENTUM, EPSILON)
+        sum_of = lambda inputs, operations, kernels, norms: node(
+            inputs, None, operations, [1] * len(inputs), kernels, norms, [None] * len(inputs))
         image, first, second = tensor(4, 8, 9, 7), tensor(8, 8, 1, 1), tensor(8, 24, 1, 1)
-        kernels = [tensor(8, 1, 3, 3), tensor(8, 8, 1, 1)]
+        kernels = [tensor(8, 1, 3, 3), tensor(8, 8, 1, 1), tensor(8, 8, 3, 3)]
         halves = [tensor(4, 16, 1, 1), tensor(4, 16, 1, 1)]
         shared = ista.relu_conv_norm([image], first, n(), True, MOMENTUM, EPSILON)
         if look:
             look(shared)
-        one = node([shared, shared], [DILATED_3, AVERAGE], [1, 1], kernels, n() + n())
-        two = node([shared, one], [MAX, SKIP], [1, 1], [], n() + [None] * 4)
+        one = sum_of([shared, shared, shared], [DILATED_3, AVERAGE, DENSE_3], kernels, n() + n() + n())
+        two = sum_of([shared, one], [MAX, SKIP], [], n() + [None] * 4)
         three = ista.relu_conv_norm([shared, one, shared], second, n(), True, MOMENTUM, EPSILON)
         four = ista.factorized_reduce([one, shared], *halves, n(), True, MOMENTUM, EPSILON)
         loss = (two * three).sin().sum() + (shared * one).cos().sum() + four.exp().sum()
@@ -403,7 +363,7 @@ class MemoryTest(unittest.TestCase):
                 continue
             # An identity node makes a fresh tensor of this library's.
             shape = (draw.choice((1, 8, 64)), draw.choice((3, 16, 36, 64)), draw.choice((8, 16, 33)), draw.choice((8, 32)))
-            tensor = ista.node([torch.full(shape, float(turn))], None, [SKIP], [1], [], norms, [None], True, MOMENTUM, EPSILON)
+            tensor = node([torch.full(shape, float(turn))], None, [SKIP], [1], [], norms, [None])
             alive.append((tensor, turn))
         for tensor, value in alive:
             self.assertTrue(bool((tensor == value).all()))
@@ -411,7 +371,7 @@ class MemoryTest(unittest.TestCase):
     def test_steps_after_the_first_ask_for_no_memory(self):
         # Many small tensors and a few large ones whose size is no power of two, as a network's stem makes them.
         def fresh(channels, size):
-            return ista.node([images[channels, size]], None, [SKIP], [1], [], [None] * 4, [None], True, MOMENTUM, EPSILON)
+            return node([images[channels, size]], None, [SKIP], [1], [], [None] * 4, [None])
 
         layers = [(48, 32)] + [(16, 32)] * 24 + [(32, 16)] * 16 + [(64, 8)] * 16
         images = {layer: torch.ones(256, layer[0], layer[1], layer[1]).contiguous(memory_format=torch.channels_last)
@@ -432,20 +392,21 @@ class MemoryTest(unittest.TestCase):
 
 class SgdTest(unittest.TestCase):
     def test_like_torch(self):
-        for dtype, max_norm in itertools.product((torch.float32, torch.float64), (0.0, 0.5, 1e6)):
+        cases = itertools.product((torch.float32, torch.float64), (0.0, 0.5, 1e6), (False, True))
+        for dtype, max_norm, nesterov in cases:
             parameters = [torch.randn(shape, dtype=dtype) for shape in ((3,), (17, 5), (40000,))]
             ours = [parameter.clone() for parameter in parameters]
             momenta = [torch.zeros_like(parameter) for parameter in parameters]
             for parameter in parameters:
                 parameter.requires_grad_()
-            optimiser = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=3e-4)
+            optimiser = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=3e-4, nesterov=nesterov)
             for _ in range(3):
                 gradients = [torch.randn_like(parameter) for parameter in parameters]
                 for parameter, gradient in zip(parameters, gradients):
                     parameter.grad = gradient.clone()
                 expected = torch.nn.utils.clip_grad_norm_(parameters, max_norm if max_norm > 0 else 1e30).item()
                 optimiser.step()
-                total = ista.sgd_step(ours, gradients, momenta, 0.1, 0.9, 3e-4, max_norm)
+                total = ista.sgd_step(ours, gradients, momenta, 0.1, 0.9, 3e-4, max_norm, nesterov)
                 self.assertAlmostEqual(total / expected, 1, places=5)
             for mine, theirs in zip(ours, parameters):
                 self.assertLess((mine - theirs).abs().max().item(), 1e-5)

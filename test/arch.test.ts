@@ -4,10 +4,13 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { resolveConfig } from "../src/config/config.js";
-import { parseGenotypePython } from "../src/formats/genotype-python.js";
-import { randomGenotypeOfSeed } from "../src/formats/genotype-resolve.js";
+import { formatGenotypeJson } from "../src/formats/genotype-json.js";
+import { randomArchitecture } from "../src/formats/genotype-resolve.js";
 import { RunDirectory } from "../src/run/directory.js";
-import { namedGenotypes } from "../src/space/named-genotypes.js";
+import type { DartsGenotype } from "../src/space/darts/genotype.js";
+import { darts } from "../src/space/darts/space.js";
+import { nasBench201 } from "../src/space/nas-bench-201/space.js";
+import { genotypeOf } from "../src/space/space.js";
 import { commandLine, fail, succeed } from "./support/program.js";
 
 const line = commandLine();
@@ -17,10 +20,12 @@ beforeAll(() => {
   rmSync(join(line.program, "build"), { recursive: true });
   const { config } = resolveConfig("search", { preset: "demo" });
   const run = RunDirectory.create({ kind: "search", config, root: at("runs"), name: "found", command: [] });
-  for (const epoch of [0, 1]) run.writeGenotype(randomGenotypeOfSeed(epoch), epoch);
-  run.writeGenotype(randomGenotypeOfSeed(1));
+  for (const epoch of [0, 1]) run.writeGenotype(genotypeOf(randomArchitecture(epoch)), epoch);
+  run.writeGenotype(genotypeOf(randomArchitecture(1)));
   run.close();
 });
+
+const genotypeNamed = (name: string) => darts.toGenotype(darts.named[name].selection) as DartsGenotype;
 
 const arch = (...words: string[]): string => succeed(call("arch", ...words));
 
@@ -76,12 +81,10 @@ describe("cells", () => {
     expect(arch("list")).toContain("ISTA_ImageNet");
     expect(arch("show", "found")).toContain("Reduction cell");
     expect(arch("show", "found", "--epoch", "1", "--format", "json")).toBe(arch("random", "--seed", "0"));
-    expect(parseGenotypePython(arch("show", "ISTA_twostage", "--format", "python"))).toEqual(
-      namedGenotypes.ISTA_twostage.genotype,
+    expect(darts.texts[0].parse(arch("show", "ISTA_twostage", "--format", "python"))).toEqual(
+      darts.named.ISTA_twostage.selection,
     );
-    expect(JSON.parse(arch("show", "ISTA_onestage", "--json"))).toEqual(
-      namedGenotypes.ISTA_onestage.genotype,
-    );
+    expect(JSON.parse(arch("show", "ISTA_onestage", "--json"))).toEqual(genotypeNamed("ISTA_onestage"));
     fail(call("arch", "show", "found", "--epoch", "3"), 1, "FILE_NOT_FOUND", "epoch-002.json");
     fail(call("arch", "show", "ISTA_three"), 2, "GENOTYPE_INVALID", "ISTA_twostage");
   });
@@ -105,7 +108,7 @@ describe("cells", () => {
   });
 
   it("are compared whatever the order of a node's connections", () => {
-    const genotype = namedGenotypes.ISTA_twostage.genotype;
+    const genotype = genotypeNamed("ISTA_twostage");
     const [a, b, ...rest] = genotype.normal;
     writeFileSync(at("swapped.json"), JSON.stringify({ ...genotype, normal: [b, a, ...rest] }));
     expect(arch("diff", "ISTA_twostage", "swapped.json")).toBe("the same cells\n");
@@ -114,14 +117,61 @@ describe("cells", () => {
     expect(JSON.parse(arch("diff", "ISTA_twostage", "changed.json", "--json"))).toEqual({
       same: false,
       common: 15,
-      nodes: [
+      kept: 16,
+      choices: [
         {
-          cell: "normal",
-          node: 2,
-          onlyInFirst: [["dil_conv_3x3", 1]],
-          onlyInSecond: [["max_pool_3x3", 0]],
+          choice: "normal node 2",
+          onlyInFirst: ["dil_conv_3x3 1"],
+          onlyInSecond: ["max_pool_3x3 0"],
         },
       ],
     });
+  });
+});
+
+describe("cells of NAS-Bench-201", () => {
+  const cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|";
+
+  it("are listed, shown and drawn", () => {
+    expect(arch("list")).toContain("all_nor_conv_3x3");
+    expect(JSON.parse(arch("spaces", "--json"))).toMatchObject([
+      { name: "darts", choices: 8, candidates: 196, kept: 16 },
+      { name: "nas-bench-201", choices: 3, candidates: 30, kept: 6 },
+    ]);
+    expect(arch("show", cell, "--format", "own").trim()).toBe(cell);
+    expect(JSON.parse(arch("show", cell, "--json"))).toEqual({ space: "nas-bench-201", cell });
+    expect(arch("show", cell)).toContain("node 3 ── the last node ──▶ out");
+    arch("draw", cell, "--out", "nas.svg");
+    expect(readFileSync(at("nas.svg"), "utf8")).toContain("nor conv 3×3");
+    fail(call("arch", "show", cell, "--format", "python"), 2, "USAGE", "nas-bench-201");
+    fail(
+      call("arch", "show", cell.replace("none", "zero")),
+      2,
+      "GENOTYPE_INVALID",
+      "at node 2: expected one of none, ",
+    );
+  });
+
+  it("are counted exactly, at the usual size of their space", () => {
+    expect(JSON.parse(arch("params", "all_nor_conv_3x3", "--json"))).toMatchObject({
+      params: 1_531_546,
+      multAdds: 220_119_680,
+    });
+    fail(call("arch", "params", cell, "--cells", "4"), 2, "NETWORK_SHAPE", "divisible by 3");
+  });
+
+  it("at random are the same for the same seed, and compared with their like only", () => {
+    const seven = arch("random", "--seed", "7", "--space", "nas-bench-201");
+    expect(seven).toBe(formatGenotypeJson(randomArchitecture(7, nasBench201)));
+    writeFileSync(at("nas.json"), seven);
+    expect(arch("diff", "nas.json", "random:nas-bench-201:7")).toBe("the same cells\n");
+    expect(arch("diff", "nas.json", "random:nas-bench-201:8")).toContain("of 6 connections in common");
+    fail(call("arch", "diff", "nas.json", "ISTA_twostage"), 2, "USAGE", "two architectures of one space");
+    fail(
+      call("arch", "random", "--seed", "1", "--space", "nas-bench-202"),
+      2,
+      "CONFIG_VALUE",
+      "nas-bench-201",
+    );
   });
 });

@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from "node:fs";
 import { beforeAll, expect, it } from "vitest";
 import { countNetwork } from "../src/space/counts.js";
-import { evaluationNetwork } from "../src/space/layout.js";
-import { namedGenotypes } from "../src/space/named-genotypes.js";
+import { darts } from "../src/space/darts/space.js";
+import { evaluationNetwork } from "../src/space/space.js";
 import { imagenetShape } from "./support/network-shapes.js";
 import { commandLine, succeed } from "./support/program.js";
 import { classCount, writeThousandClasses } from "./support/thousand-classes.js";
@@ -21,7 +21,8 @@ beforeAll(async () => {
 it("train with the recipe and are evaluated on the same pictures", () => {
   const summary = JSON.parse(readFileSync(at("runs/trained/summary.json"), "utf8"));
   const shape = { ...imagenetShape, cells: 3, channels: 4, imageHeight: 64, imageWidth: 64 };
-  const counts = countNetwork(evaluationNetwork(namedGenotypes.ISTA_ImageNet.genotype, shape));
+  const { selection } = darts.named.ISTA_ImageNet;
+  const counts = countNetwork(evaluationNetwork({ space: darts, selection }, shape));
   expect(summary).toMatchObject({ parameters: counts.params, multiplyAdds: counts.multAdds });
   const record = JSON.parse(readFileSync(at("runs/trained/metrics.jsonl"), "utf8").trim());
   // An untrained network of 1,000 classes is near ln 1000; the first epoch's warm-up is a fifth of the rate.

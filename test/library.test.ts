@@ -11,12 +11,15 @@ const runNode = (source: string): string =>
 
 it("counts a published network by `ista-nas/space` without loading libtorch", () => {
   const output = runNode(`
-    import { countNetwork, evaluationNetwork, namedGenotypes } from "ista-nas/space";
+    import { countNetwork, darts, evaluationNetwork, nasBench201 } from "ista-nas/space";
     const shape = { cells: 20, channels: 36, inputChannels: 3, classes: 10, imageHeight: 32, imageWidth: 32, stem: "cifar", auxiliary: false };
-    console.log(countNetwork(evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, shape)).params);
+    const { selection } = darts.named.ISTA_twostage;
+    console.log(countNetwork(evaluationNetwork({ space: darts, selection }, shape)).params);
+    const large = { space: nasBench201, selection: nasBench201.named.all_nor_conv_3x3.selection };
+    console.log(countNetwork(evaluationNetwork(large, { ...shape, cells: 15, channels: 16 })).params);
     console.log(process.report.getReport().sharedObjects.some((path) => path.includes("torch")));
   `);
-  expect(output.split("\n")).toEqual(["3316726", "false"]);
+  expect(output.split("\n")).toEqual(["3316726", "1531546", "false"]);
 });
 
 it("recovers a sparse code by `ista-nas/sparse`", () => {
@@ -36,9 +39,9 @@ it("recovers a sparse code by `ista-nas/sparse`", () => {
 
 it("trains a network by `ista-nas`", () => {
   const output = runNode(`
-    import { evaluationNetwork, gradients, namedGenotypes, Network, operators, scope, Sgd, Tensor } from "ista-nas";
+    import { evaluationNetwork, gradients, Network, operators, resolveGenotype, scope, Sgd, Tensor } from "ista-nas";
     const shape = { cells: 3, channels: 4, inputChannels: 1, classes: 2, imageHeight: 8, imageWidth: 8, stem: "cifar", auxiliary: false };
-    const network = new Network(evaluationNetwork(namedGenotypes.ISTA_onestage.genotype, shape), { seed: 1 });
+    const network = new Network(evaluationNetwork(resolveGenotype("ISTA_onestage"), shape), { seed: 1 });
     const sgd = new Sgd();
     const images = Float32Array.from({ length: 8 * 64 }, (_, i) => (i < 256 ? 1 : -1) + Math.sin(i));
     const labels = BigInt64Array.from([0, 0, 0, 0, 1, 1, 1, 1], BigInt);

@@ -1,8 +1,8 @@
 // Runs and files that eval, predict and export are asked to use: searches, bare weights, CIFAR-10, image folders.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
+import { resolveGenotype } from "../src/formats/genotype-resolve.js";
 import { writeSafetensors } from "../src/formats/safetensors.js";
-import { namedGenotypes } from "../src/space/named-genotypes.js";
 import { available, cifarFolder, picture, pictureFolder } from "./support/data.js";
 import { makeModel } from "./support/models.js";
 import { commandLine, fail, succeed } from "./support/program.js";
@@ -33,7 +33,7 @@ describe("networks that are not there", () => {
   });
 
   it("of bare weights need their cells, and all that does not fit is listed", () => {
-    const model = makeModel({ genotype: namedGenotypes.ISTA_onestage.genotype, normalised: true });
+    const model = makeModel({ architecture: resolveGenotype("ISTA_onestage"), normalised: true });
     const weights = new Map(model.weights);
     writeSafetensors(at("bare.safetensors"), weights);
     fail(call("predict", "bare.safetensors", "colour.jpg"), 1, "MODEL_FILE", "--arch");

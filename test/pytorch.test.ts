@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
 import { scope, Tensor } from "../src/engine/tensor.js";
+import { resolveGenotype } from "../src/formats/genotype-resolve.js";
 import { writeModel } from "../src/formats/model-file.js";
 import { readSafetensors, writeSafetensors } from "../src/formats/safetensors.js";
 import { openModel } from "../src/model/open-model.js";
 import { Network } from "../src/nn/network.js";
-import { evaluationNetwork } from "../src/space/layout.js";
-import { namedGenotypes } from "../src/space/named-genotypes.js";
+import { evaluationNetwork } from "../src/space/space.js";
 import { makeModel } from "./support/models.js";
 import { commandLine, fail, succeed } from "./support/program.js";
 
@@ -94,7 +94,9 @@ describe.skipIf(!hasTorch)("weights of PyTorch", () => {
       });
       const results = readSafetensors(at(`${arch}-results.safetensors`)).tensors;
       const wanted = (name: string): Float32Array => results.get(name)!.data as Float32Array;
-      const network = new Network(evaluationNetwork(model.genotype, model.shape, model.norms), { seed: 0 });
+      const network = new Network(evaluationNetwork(model.architecture, model.shape, model.norms), {
+        seed: 0,
+      });
       network.loadStateDict(model.weights);
       scope(() => {
         const images = Tensor.from(wanted("images"), [4, 3, imageSize, imageSize]);
@@ -122,7 +124,7 @@ describe.skipIf(!hasTorch)("weights of PyTorch", () => {
     writeSafetensors(
       at("bundled.safetensors"),
       makeModel({
-        genotype: namedGenotypes.ISTA_twostage.genotype,
+        architecture: resolveGenotype("ISTA_twostage"),
         shape: { classes: 10, inputChannels: 1, auxiliary: true, imageHeight: 28, imageWidth: 28 },
       }).weights,
     );

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
-import { validateGenotype } from "../src/space/genotype.js";
+import { darts } from "../src/space/darts/space.js";
 
 const folder = mkdtempSync(join(tmpdir(), "ista-nas-search-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -65,15 +65,16 @@ describe("two-stage search", () => {
     expect(out).toMatch(/Found first.*genotype\.json|Found .*first\/genotype\.json/);
     expect(out).toContain("Next: ista-nas train --arch");
     expect(status).toBe(0);
-    const genotype = validateGenotype(json("first/genotype.json"));
+    const genotype = darts.toGenotype(darts.fromGenotype(json("first/genotype.json")));
+    expect(json("first/genotype.json")).toEqual(genotype);
     expect(json("first/genotypes/epoch-001.json")).toEqual(genotype);
     expect(readFileSync(join(folder, "first/cells.svg"), "utf8")).toMatch(/^<svg/);
     expect(json("first/summary.json")).toMatchObject({ kind: "search", status: "finished", epochs: 2 });
     const last = records("first")[1] as {
-      nodes: { support: number[]; residual: number }[];
+      choices: { support: number[]; residual: number }[];
       genotype: unknown;
     };
-    expect(last.nodes).toHaveLength(8);
+    expect(last.choices).toHaveLength(8);
     expect(last.genotype).toEqual(genotype);
     expect(readdirSync(join(folder, "first/checkpoints"))).toContain("last");
   });
@@ -156,7 +157,7 @@ describe("two-stage search", () => {
       expect(call("search", ...flags).status).toBe(0);
       const [record] = records("cifar") as [
         {
-          nodes: { cell: string; node: number; support: number[] }[];
+          choices: { group: string; support: number[] }[];
           genotype: { normal: [string, number][] };
         },
       ];
@@ -169,7 +170,9 @@ describe("two-stage search", () => {
         "dil_conv_3x3",
         "dil_conv_5x5",
       ];
-      const normal = record.nodes.filter(({ cell }) => cell === "normal").flatMap(({ support }) => support);
+      const normal = record.choices
+        .filter(({ group }) => group === "normal")
+        .flatMap(({ support }) => support);
       expect(record.genotype.normal).toEqual(normal.map((i) => [names[i % 7], Math.floor(i / 7)]));
     },
   );

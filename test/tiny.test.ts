@@ -42,12 +42,13 @@ it("the command answers", () => {
 });
 
 it("a search takes two steps, and changes codes and weights", async () => {
-  const search = await twoStageSearch();
-  const codes = search.codes.normal[0].compressed;
+  const course = await twoStageSearch();
+  const { search } = course;
+  const codes = search.codes[0].compressed;
   const weights = search.network.stateDict().get("stem.0.weight");
-  await advance(search, { epoch: 0, step: 0 }, 2);
-  expect(search.codes.normal[0].compressed).not.toEqual(codes);
+  await advance(course, { epoch: 0, step: 0 }, 2);
+  expect(search.codes[0].compressed).not.toEqual(codes);
   expect(search.network.stateDict().get("stem.0.weight")).not.toEqual(weights);
-  search.dispose();
+  course.dispose();
   expect(liveTensorCount()).toBe(0);
 });

@@ -1,8 +1,5 @@
-// The operations of a node over whole batches, image by image.
+// The branches of a node over whole batches, image by image.
 #include "branch.h"
-
-#include <array>
-#include <atomic>
 
 #include "profile.h"
 
@@ -10,20 +7,12 @@ namespace ista {
 namespace fused {
 namespace {
 
-std::atomic<bool> recompute{false};
-
-Filter filter_of(const Branch& branch, const Tensor& depthwise, int64_t stride) {
-  return {static_cast<int>(depthwise.size(2)), is_dilated(branch.operation) ? 2 : 1, static_cast<int>(stride)};
-}
-
-StageWeights stage_weights(const Branch& branch, const Tensor& depthwise, const Tensor& pointwise, int64_t stride, int64_t channels) {
-  const int64_t kernel = depthwise.dim() == 4 ? depthwise.size(2) : 0;
-  TORCH_CHECK((kernel == 3 || kernel == 5 || kernel == 7) && depthwise.sizes() == IntArrayRef({channels, 1, kernel, kernel}),
-              "ista::node: depthwise weights must be [", channels, ", 1, k, k] with k = 3, 5 or 7, got ", depthwise.sizes());
-  TORCH_CHECK(pointwise.dim() == 4 && pointwise.sizes() == IntArrayRef({pointwise.size(0), channels, 1, 1}),
-              "ista::node: pointwise weights must be [out, ", channels, ", 1, 1], got ", pointwise.sizes());
-  return StageWeights(filter_of(branch, depthwise, stride), depthwise.contiguous().data_ptr<float>(),
-                      pointwise.contiguous().data_ptr<float>(), channels, pointwise.size(0));
+// The kernels' weights of a stage of a separable branch, whose input has so many channels.
+StageWeights stage_weights(const Branch& branch, TensorList convolutions, int stage, int64_t channels) {
+  const Pattern& pattern = branch.pattern;
+  const Tensor depthwise = convolutions[2 * stage].contiguous(), pointwise = convolutions[2 * stage + 1].contiguous();
+  return StageWeights({pattern.kernel, pattern.dilation, stage == 0 ? pattern.stride : 1}, depthwise.data_ptr<float>(),
+                      pointwise.data_ptr<float>(), channels, pointwise.size(0));
 }
 
 double stage_flops(const StageWeights& weights, double pixels) {
@@ -41,7 +30,7 @@ Tensor stage_forward(const Branch& branch, const Tensor& input, const NormState&
   Tensor raw = empty_images(images, channels, out_height, out_width);
   BatchMoments moments(statistics ? images : 0, channels);
   {
-    const ProfileScope profile(branch.name(), images * stage_flops(weights, pixels), 4.0 * (input.numel() + raw.numel()));
+    const ProfileScope profile(branch.name, images * stage_flops(weights, pixels), 4.0 * (input.numel() + raw.numel()));
     for_chunks(images, [&](int, int first, int last, Arena& arena) {
       Stage stage(arena, weights, height, width, false);
       ImageSums sums(arena, channels);
@@ -70,7 +59,7 @@ StageGradients stage_backward(const Branch& branch, const Tensor& input, const N
   {
     const double pointwise_flops = 2.0 * raw.numel() * weights.channels;
     const double flops = images * stage_flops(weights, raw.size(2) * raw.size(3));
-    const ProfileScope profile(branch.name(),
+    const ProfileScope profile(branch.name,
                                flops * (1 + wants_depthwise) + (wants_pointwise ? flops : wants_depthwise ? -pointwise_flops : 0),
                                4.0 * (raw.numel() * 2 + input.numel() * 2));
     for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
@@ -122,7 +111,7 @@ void simple_forward(Branch& branch, const Tensor& input, const Norm& norm, NormS
   }
   BatchMoments moments(images, channels);
   {
-    const ProfileScope profile(branch.name(), 12.0 * images * pixels * channels, 4.0 * input.numel());
+    const ProfileScope profile(branch.name, 12.0 * images * pixels * channels, 4.0 * input.numel());
     for_chunks(images, [&](int, int first, int last, Arena& arena) {
       RawReader reader(arena, branch, input);
       // Counted over whole vectors: the reader's pixels are `pitch` apart.
@@ -146,14 +135,14 @@ void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gr
                      const Tensor& input_gradient, bool accumulate) {
   const int images = input.size(0), channels = branch.out_channels, pixels = branch.out_height * branch.out_width;
   const int height = input.size(2), width = input.size(3);
-  const bool pooling = branch.source() == Source::kPool, maximum = branch.operation == kMaxPool;
-  const ProfileScope profile(branch.name(), 20.0 * gradient.numel(), 4.0 * (input.numel() * 2 + gradient.numel()));
+  const bool pooling = branch.pools(), maximum = branch.pattern.kind == Kind::kMaxPool;
+  const ProfileScope profile(branch.name, 20.0 * gradient.numel(), 4.0 * (input.numel() * 2 + gradient.numel()));
   for_chunks(images, [&](int, int first, int last, Arena& arena) {
     const int pitch = rounded_up(channels);
     float* differences = arena.floats(static_cast<size_t>(pixels) * pitch);
     float* pooled = pooling ? arena.floats(static_cast<size_t>(pixels) * pitch) : nullptr;
     float* compact = pooling && pitch != channels ? arena.floats(static_cast<size_t>(pixels) * channels) : pooled;
-    Pool pool(arena, maximum, branch.stride, height, width, channels, true);
+    Pool pool(arena, maximum, branch.pattern.stride, height, width, channels, true);
     for (int i = first; i < last; ++i) {
       const float* raw = image(input, i);
       if (pooling && (maximum || coefficients.uses_raw)) {
@@ -172,67 +161,95 @@ void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gr
   });
 }
 
-void reduction_forward(Branch& branch, const Tensor& input, TensorList convolutions, const Norm& norm, NormSettings settings) {
-  const DenseShape shape = reduction_shape("ista::node (skip_connect)", input, convolutions[0], convolutions[1]);
-  const DenseWeights weights = pack(shape, convolutions);
+DenseShape dense_shape(const Branch& branch, const Tensor& input, TensorList convolutions) {
+  const Pattern& pattern = branch.pattern;
+  if (pattern.kind == Kind::kFactorizedReduce) return reduction_shape("ista::node", input, convolutions[0], convolutions[1]);
+  return kernel_shape("ista::node", input, convolutions[0], pattern.stride, pattern.padding(), true);
+}
+
+// Every output value is a sum over the channels that its taps read.
+double flops_of(const DenseShape& shape, const Tensor& output) {
+  return 2.0 * output.numel() * shape.input_channels[0] * (shape.tensor_per_tap ? 1 : shape.taps.size());
+}
+
+// Kernel: Dense or Direct.
+template <class Kernel>
+Tensor convolution_forward(const Branch& branch, const DenseShape& shape, const Tensor& input, TensorList convolutions,
+                           const Norm& norm, NormSettings settings, NormState& state) {
+  const auto weights = pack<typename Kernel::Weights>(shape, convolutions, Pass::kForward);
   const int images = input.size(0), pixels = weights.pixels();
-  branch.out_channels = shape.out_channels;
-  branch.raw = empty_images(images, shape.out_channels, shape.out_height, shape.out_width);
+  check_norm(norm, settings, shape.out_channels, static_cast<int64_t>(images) * pixels);
+  Tensor raw = empty_images(images, shape.out_channels, shape.out_height, shape.out_width);
   const bool statistics = norm.exists() && settings.training;
   BatchMoments moments(statistics ? images : 0, shape.out_channels);
   {
-    const ProfileScope profile(branch.name(), 2.0 * images * pixels * shape.out_channels * input.size(1),
-                               4.0 * (input.numel() + branch.raw.numel()));
+    const ProfileScope profile(branch.name, flops_of(shape, raw), 4.0 * (input.numel() + raw.numel()));
     for_chunks(images, [&](int, int first, int last, Arena& arena) {
-      Dense dense(arena, weights);
+      Kernel kernel(arena, weights, Pass::kForward);
       ImageSums sums(arena, shape.out_channels);
       for (int i = first; i < last; ++i) {
-        dense.forward({image(input, i)}, image_to_write(branch.raw, i), statistics ? &sums : nullptr, {});
+        kernel.forward({image(input, i)}, image_to_write(raw, i), statistics ? &sums : nullptr, {});
         if (statistics) sums.finish(moments.mean(i), moments.square(i));
       }
     });
   }
-  branch.norm = finish_norm(norm, settings, &moments, images, pixels, shape.out_channels);
+  state = finish_norm(norm, settings, &moments, images, pixels, shape.out_channels);
+  return raw;
 }
 
-void reduction_backward(const Branch& branch, const Tensor& input, TensorList convolutions, const Tensor& gradient,
-                        const RawGradient& coefficients, BranchGradients& wanted) {
-  const DenseShape shape = reduction_shape("ista::node (skip_connect)", input, convolutions[0], convolutions[1]);
-  const DenseWeights weights = pack(shape, convolutions);
+template <class Kernel>
+void convolution_backward(const Branch& branch, const DenseShape& shape, const Tensor& input, TensorList convolutions,
+                          const Tensor& gradient, const RawGradient& coefficients, BranchGradients& wanted) {
+  const auto weights = pack<typename Kernel::Weights>(shape, convolutions, Pass::kBackward);
   const int images = input.size(0);
-  const bool any_weight = wanted.wants_convolution[0] || wanted.wants_convolution[1];
+  const std::vector<bool>& wants = wanted.wants_convolution;
+  const bool any_weight = std::find(wants.begin(), wants.end(), true) != wants.end();
   const bool accumulate = wanted.wants_input && prepare_input_gradient(input, wanted);
   PartialSums sums(any_weight ? images : 0, weights.gradient_size());
   {
-    const ProfileScope profile(branch.name(), 2.0 * gradient.numel() * input.size(1) * (any_weight + wanted.wants_input),
+    const ProfileScope profile(branch.name, flops_of(shape, gradient) * (any_weight + wanted.wants_input),
                                4.0 * (input.numel() * 2 + gradient.numel() * 2));
     for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
-      Dense dense(arena, weights);
+      Kernel kernel(arena, weights, Pass::kBackward);
       float* const weight_sums = any_weight ? sums.start(chunk) : nullptr;
       for (int i = first; i < last; ++i) {
         const DenseGradientOfImage task{image(gradient, i), image(branch.raw, i),
                                         {wanted.wants_input ? image_to_write(wanted.input, i) : nullptr},
                                         {accumulate},
                                         weight_sums};
-        dense.backward({image(input, i)}, coefficients, branch.mask_of(i), task);
+        kernel.backward({image(input, i)}, coefficients, branch.mask_of(i), task);
       }
     });
   }
-  if (any_weight) wanted.convolutions = unpack(shape, convolutions, sums.total(), weights);
+  if (any_weight) wanted.convolutions = unpack(shape, convolutions, sums.total());
+}
+
+// Where every pixel has neighbours and none is left out, they are read in place.
+bool is_direct(const DenseShape& shape) {
+  return shape.stride == 1 && shape.taps.size() > 1 && shape.out_height == shape.height && shape.out_width == shape.width;
+}
+
+// The output before the batch norm, and the state of the norm.
+Tensor dense_forward(const Branch& branch, const Tensor& input, TensorList convolutions, const Norm& norm, NormSettings settings,
+                     NormState& state) {
+  const DenseShape shape = dense_shape(branch, input, convolutions);
+  return (is_direct(shape) ? convolution_forward<Direct> : convolution_forward<Dense>)(branch, shape, input, convolutions, norm,
+                                                                                       settings, state);
+}
+
+void dense_backward(const Branch& branch, const Tensor& input, TensorList convolutions, const Tensor& gradient,
+                    const RawGradient& coefficients, BranchGradients& wanted) {
+  const DenseShape shape = dense_shape(branch, input, convolutions);
+  (is_direct(shape) ? convolution_backward<Direct> : convolution_backward<Dense>)(branch, shape, input, convolutions, gradient,
+                                                                                  coefficients, wanted);
 }
 
 }  // namespace
 
-const char* Branch::name() const {
-  static const std::array<const char*, kOperationCount> names{"max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3",
-                                                              "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"};
-  return names[operation];
-}
-
 RawReader::RawReader(Arena& arena, const Branch& branch, const Tensor& input)
     : values_(branch.source() == Source::kTensor ? branch.raw : input), pitch_(branch.out_channels) {
   if (branch.source() != Source::kPool) return;
-  pool_.emplace_back(arena, branch.operation == kMaxPool, branch.stride, input.size(2), input.size(3), input.size(1), false);
+  pool_.emplace_back(arena, branch.pattern.kind == Kind::kMaxPool, branch.pattern.stride, input.size(2), input.size(3), input.size(1), false);
   pitch_ = pool_[0].pitch();
   pooled_ = arena.floats(static_cast<size_t>(branch.out_height) * branch.out_width * pitch_);
 }
@@ -246,41 +263,41 @@ const float* RawReader::image(int index) {
 
 void forward(Branch& branch, const Tensor& input, TensorList convolutions, const Norm& first, const Norm& last,
              NormSettings settings) {
+  const Pattern& pattern = branch.pattern;
   branch.out_channels = input.size(1);
-  branch.out_height = (input.size(2) - 1) / branch.stride + 1;
-  branch.out_width = (input.size(3) - 1) / branch.stride + 1;
+  branch.out_height = (input.size(2) - 1) / pattern.stride + 1;
+  branch.out_width = (input.size(3) - 1) / pattern.stride + 1;
   if (branch.source() != Source::kTensor) {
     check_norm(last, settings, branch.out_channels, input.size(0) * static_cast<int64_t>(branch.out_height) * branch.out_width);
     return simple_forward(branch, input, last, settings);
   }
-  if (branch.operation == kSkip) return reduction_forward(branch, input, convolutions, last, settings);
-  const StageWeights stage = stage_weights(branch, convolutions[0], convolutions[1], branch.stride, input.size(1));
-  branch.out_channels = stage.out_channels;
-  if (!is_separable(branch.operation)) {
-    branch.raw = stage_forward(branch, input, {}, stage, last, settings, branch.norm);
-    return;
+  if (pattern.kind != Kind::kSeparable) {
+    branch.raw = dense_forward(branch, input, convolutions, last, settings, branch.norm);
+  } else if (pattern.stages == 1) {
+    branch.raw = stage_forward(branch, input, {}, stage_weights(branch, convolutions, 0, input.size(1)), last, settings, branch.norm);
+  } else {
+    const StageWeights stage = stage_weights(branch, convolutions, 0, input.size(1));
+    branch.middle_raw = stage_forward(branch, input, {}, stage, first, settings, branch.middle_norm);
+    const StageWeights second = stage_weights(branch, convolutions, 1, stage.out_channels);
+    branch.raw = stage_forward(branch, branch.middle_raw, branch.middle_norm, second, last, settings, branch.norm);
   }
-  branch.middle_raw = stage_forward(branch, input, {}, stage, first, settings, branch.middle_norm);
-  const StageWeights second = stage_weights(branch, convolutions[2], convolutions[3], 1, stage.out_channels);
-  branch.out_channels = second.out_channels;
-  branch.raw = stage_forward(branch, branch.middle_raw, branch.middle_norm, second, last, settings, branch.norm);
+  branch.out_channels = branch.raw.size(1);
 }
 
-void set_recompute(bool on) { recompute = on; }
-bool recompute_enabled() { return recompute; }
-
 void drop_raw(Branch& branch) {
-  if (branch.convolves()) branch.raw = Tensor();
+  if (branch.recomputes()) branch.raw = Tensor();
 }
 
 void restore_raw(Branch& branch, const Tensor& input, TensorList convolutions) {
-  if (!branch.convolves() || branch.raw.defined()) return;
-  const bool separable = is_separable(branch.operation);
-  const Tensor& from = separable ? branch.middle_raw : input;
-  const int64_t last = separable ? 2 : 0;
-  const StageWeights stage =
-      stage_weights(branch, convolutions[last], convolutions[last + 1], separable ? 1 : branch.stride, from.size(1));
+  if (!branch.recomputes() || branch.raw.defined()) return;
   NormState unused;
+  if (branch.pattern.kind == Kind::kDense) {
+    branch.raw = dense_forward(branch, input, convolutions, Norm{}, {}, unused);
+    return;
+  }
+  const int last = branch.pattern.stages - 1;
+  const Tensor& from = last > 0 ? branch.middle_raw : input;
+  const StageWeights stage = stage_weights(branch, convolutions, last, from.size(1));
   branch.raw = stage_forward(branch, from, branch.middle_norm, stage, Norm{}, {}, unused);
 }
 
@@ -291,8 +308,8 @@ void backward(const Branch& branch, const Tensor& input, TensorList convolutions
     const bool accumulate = prepare_input_gradient(input, wanted);
     return simple_backward(branch, input, gradient, coefficients, wanted.input, accumulate);
   }
-  if (branch.operation == kSkip) return reduction_backward(branch, input, convolutions, gradient, coefficients, wanted);
-  const StageWeights stage = stage_weights(branch, convolutions[0], convolutions[1], branch.stride, input.size(1));
+  if (branch.pattern.kind != Kind::kSeparable) return dense_backward(branch, input, convolutions, gradient, coefficients, wanted);
+  const StageWeights stage = stage_weights(branch, convolutions, 0, input.size(1));
   const std::vector<bool>& wants = wanted.wants_convolution;
   const auto first_stage = [&](const Tensor& raw, const Tensor& by_raw_norm, bool masked, const RawGradient& raw_coefficients) {
     bool accumulate = false;
@@ -304,11 +321,11 @@ void backward(const Branch& branch, const Tensor& input, TensorList convolutions
     wanted.convolutions[1] = result.pointwise;
   };
   wanted.convolutions.resize(convolutions.size());
-  if (!is_separable(branch.operation)) return first_stage(branch.raw, gradient, true, coefficients);
+  if (branch.pattern.stages == 1) return first_stage(branch.raw, gradient, true, coefficients);
 
   const Tensor& middle = branch.middle_raw;
   const int images = middle.size(0), channels = middle.size(1);
-  const StageWeights second = stage_weights(branch, convolutions[2], convolutions[3], 1, channels);
+  const StageWeights second = stage_weights(branch, convolutions, 1, channels);
   const bool wants_first = wanted.wants_input || wants[0] || wants[1];
   const bool wants_middle = wants_first || wanted.wants_middle_norm;
   const Tensor middle_gradient = wants_middle ? empty_images(images, channels, middle.size(2), middle.size(3)) : Tensor();

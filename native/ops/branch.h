@@ -1,7 +1,8 @@
-// One operation of a node over a whole batch: what its forward pass leaves behind, and its backward pass.
+// One branch of a node over a whole batch: what its forward pass leaves behind, and its backward pass.
 #pragma once
 
 #include "dense_tensors.h"
+#include "direct.h"
 #include "pool.h"
 #include "separable.h"
 
@@ -12,20 +13,20 @@ namespace fused {
 enum class Source { kTensor, kPool, kInput };
 
 struct Branch {
-  int64_t operation = 0, stride = 1;
+  Pattern pattern;
+  std::string name;
   // Filled by `forward`.
   int out_channels = 0, out_height = 0, out_width = 0;
   Tensor middle_raw, raw;            // before the batch norms; `raw` is undefined where Source is not kTensor
   NormState middle_norm, norm;
   Tensor mask;                       // [N] or undefined
 
+  bool pools() const { return pattern.kind == Kind::kMaxPool || pattern.kind == Kind::kAveragePool; }
   Source source() const {
-    return operation == kMaxPool || operation == kAveragePool ? Source::kPool
-           : operation == kSkip && stride == 1                ? Source::kInput
-                                                              : Source::kTensor;
+    return pools() ? Source::kPool : pattern.kind == Kind::kIdentity ? Source::kInput : Source::kTensor;
   }
-  bool convolves() const { return is_separable(operation) || is_dilated(operation); }
-  const char* name() const;
+  // Whether `raw` is dropped and computed again where memory is to be saved.
+  bool recomputes() const { return pattern.kind == Kind::kSeparable || pattern.kind == Kind::kDense; }
   float mask_of(int image) const { return mask.defined() ? mask.data_ptr<float>()[image] : 1.0f; }
 };
 
@@ -44,15 +45,12 @@ class RawReader {
   float* pooled_ = nullptr;
 };
 
-// Runs the operation up to (not including) its last batch norm, whose statistics it takes. `input` is channels-last.
+// Runs the branch up to (not including) its last batch norm, whose statistics it takes. `input` is channels-last.
 void forward(Branch& branch, const Tensor& input, TensorList convolutions, const Norm& first, const Norm& last,
              NormSettings settings);
 
-// Whether the values before a branch's last batch norm, where they come from a convolution, are dropped after the forward pass and
-// computed again in the backward pass: a third less memory for a tenth more time. Off at first.
-void set_recompute(bool on);
-bool recompute_enabled();
-// Drops them; computes them again.
+// The values before a branch's last batch norm, where they come from a convolution, may be dropped after the forward pass and computed
+// again in the backward pass: a third less memory for a tenth more time.
 void drop_raw(Branch& branch);
 void restore_raw(Branch& branch, const Tensor& input, TensorList convolutions);
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "profile.h"
+
 namespace ista {
 
 Tensor tensor_at(const OptionalTensors& list, int64_t index) {
@@ -24,32 +26,32 @@ Norm norm_at(const OptionalTensors& norms, int64_t index) {
   return norm;
 }
 
-void check_node(TensorList inputs, const Tensor& weights, IntArrayRef operations, IntArrayRef strides,
-                TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks) {
+void check_node(TensorList inputs, const Tensor& weights, const std::vector<Pattern>& patterns, TensorList convolutions,
+                const OptionalTensors& norms, const OptionalTensors& masks) {
   const int64_t count = inputs.size();
   TORCH_CHECK(count > 0, "ista::node: at least one input");
-  TORCH_CHECK(static_cast<int64_t>(operations.size()) == count && static_cast<int64_t>(strides.size()) == count &&
-                  static_cast<int64_t>(masks.size()) == count,
-              "ista::node: inputs, operations, strides and masks must be equally long, got ", count, ", ",
-              operations.size(), ", ", strides.size(), ", ", masks.size());
+  TORCH_CHECK(static_cast<int64_t>(patterns.size()) == count && static_cast<int64_t>(masks.size()) == count,
+              "ista::node: inputs, kinds and masks must be equally long, got ", count, ", ", patterns.size(), ", ", masks.size());
   TORCH_CHECK(!weights.defined() || (weights.dim() == 1 && weights.size(0) == count), "ista::node: weights must have ",
               count, " entries");
   int64_t convolution_total = 0, norm_total = 0;
   for (int64_t k = 0; k < count; ++k) {
-    TORCH_CHECK(operations[k] >= 0 && operations[k] < kOperationCount, "ista::node: operation ", operations[k],
-                " is not in 0..", kOperationCount - 1);
-    TORCH_CHECK(strides[k] == 1 || strides[k] == 2, "ista::node: stride must be 1 or 2, got ", strides[k]);
     TORCH_CHECK(inputs[k].dim() == 4, "ista::node: input ", k, " must be [N, C, H, W], got ", inputs[k].sizes());
     const Tensor mask = tensor_at(masks, k);
     TORCH_CHECK(!mask.defined() || (mask.dim() == 1 && mask.size(0) == inputs[k].size(0)), "ista::node: mask ", k,
                 " must have one entry per sample");
-    convolution_total += convolution_count(operations[k], strides[k]);
-    norm_total += norm_count(operations[k]);
+    convolution_total += patterns[k].convolution_count();
+    norm_total += patterns[k].norm_count();
   }
-  TORCH_CHECK(static_cast<int64_t>(convolutions.size()) == convolution_total, "ista::node: these operations take ",
+  TORCH_CHECK(static_cast<int64_t>(convolutions.size()) == convolution_total, "ista::node: these branches take ",
               convolution_total, " convolutions, got ", convolutions.size());
-  TORCH_CHECK(static_cast<int64_t>(norms.size()) == 4 * norm_total, "ista::node: these operations take ",
+  TORCH_CHECK(static_cast<int64_t>(norms.size()) == 4 * norm_total, "ista::node: these branches take ",
               4 * norm_total, " norm entries, got ", norms.size());
+  int64_t convolution = 0;
+  for (int64_t k = 0; k < count; ++k) {
+    check_weights(patterns[k], inputs[k].size(1), convolutions.slice(convolution, patterns[k].convolution_count()));
+    convolution += patterns[k].convolution_count();
+  }
 }
 
 namespace composed {
@@ -65,51 +67,62 @@ Tensor apply_norm(const Tensor& input, const Norm& norm, NormSettings settings) 
 
 Tensor concatenated(TensorList inputs) { return inputs.size() == 1 ? inputs[0] : at::cat(inputs, 1); }
 
-// ReLU, depthwise, pointwise, batch norm.
-Tensor relu_depthwise_pointwise_norm(const Tensor& input, const Tensor& depthwise, const Tensor& pointwise,
-                                     const Norm& norm, int64_t stride, int64_t dilation, NormSettings settings) {
-  const int64_t padding = dilation * (depthwise.size(2) / 2);
-  const Tensor filtered = at::conv2d(at::relu(input), depthwise, {}, stride, padding, dilation, input.size(1));
-  return apply_norm(at::conv2d(filtered, pointwise), norm, settings);
+// ReLU, depthwise, pointwise, batch norm, as often as there are stages.
+Tensor separable(Tensor value, const Pattern& pattern, TensorList convolutions, const OptionalTensors& norms, int64_t first_norm,
+                 NormSettings settings) {
+  for (int stage = 0; stage < pattern.stages; ++stage) {
+    const Tensor filtered = at::conv2d(at::relu(value), convolutions[2 * stage], {}, stage == 0 ? pattern.stride : 1,
+                                       pattern.padding(), pattern.dilation, value.size(1));
+    value = apply_norm(at::conv2d(filtered, convolutions[2 * stage + 1]), norm_at(norms, first_norm + 4 * stage), settings);
+  }
+  return value;
 }
 
-Tensor operation_output(const Tensor& input, int64_t operation, int64_t stride, TensorList convolutions,
-                        const Norm& first, const Norm& last, NormSettings settings) {
-  if (operation == kMaxPool) return apply_norm(at::max_pool2d(input, 3, stride, 1), last, settings);
-  if (operation == kAveragePool) {
-    return apply_norm(at::avg_pool2d(input, 3, stride, 1, /*ceil_mode=*/false, /*count_include_pad=*/false), last,
-                      settings);
+Tensor branch_output(const Tensor& input, const Pattern& pattern, TensorList convolutions, const OptionalTensors& norms,
+                     int64_t first_norm, NormSettings settings) {
+  const int64_t kernel = pattern.kernel, stride = pattern.stride, padding = pattern.padding();
+  const Norm norm = norm_at(norms, first_norm);
+  switch (pattern.kind) {
+    case Kind::kMaxPool: return apply_norm(at::max_pool2d(input, kernel, stride, padding), norm, settings);
+    case Kind::kAveragePool:
+      return apply_norm(at::avg_pool2d(input, kernel, stride, padding, /*ceil_mode=*/false, /*count_include_pad=*/false), norm,
+                        settings);
+    case Kind::kSeparable: return separable(input, pattern, convolutions, norms, first_norm, settings);
+    case Kind::kFactorizedReduce: return factorized_reduce(input, convolutions[0], convolutions[1], norm, settings);
+    case Kind::kDense:
+      return apply_norm(at::conv2d(at::relu(input), convolutions[0], {}, stride, padding, pattern.dilation), norm, settings);
+    default: return apply_norm(input, norm, settings);
   }
-  if (operation == kSkip) {
-    if (stride == 1) return apply_norm(input, last, settings);
-    return factorized_reduce(input, convolutions[0], convolutions[1], last, settings);
-  }
-  if (is_dilated(operation)) {
-    return relu_depthwise_pointwise_norm(input, convolutions[0], convolutions[1], last, stride, 2, settings);
-  }
-  const Tensor middle =
-      relu_depthwise_pointwise_norm(input, convolutions[0], convolutions[1], first, stride, 1, settings);
-  return relu_depthwise_pointwise_norm(middle, convolutions[2], convolutions[3], last, 1, 1, settings);
+}
+
+// What the convolutions of a branch take at least: every weight once per pixel of the output.
+double convolution_flops(const Tensor& input, const Pattern& pattern, TensorList convolutions) {
+  double weights = 0;
+  for (const Tensor& convolution : convolutions) weights += convolution.numel();
+  const auto outputs = [&](int64_t size) { return (size - 1) / pattern.stride + 1; };
+  return 2.0 * weights * input.size(0) * outputs(input.size(2)) * outputs(input.size(3));
 }
 
 }  // namespace
 
-Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, IntArrayRef strides,
-            TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks,
-            NormSettings settings) {
+Tensor node(TensorList inputs, const Tensor& weights, const std::vector<Pattern>& patterns, TensorList convolutions,
+            const OptionalTensors& norms, const OptionalTensors& masks, NormSettings settings) {
   Tensor sum;
   int64_t convolution = 0, norm = 0;
   for (size_t k = 0; k < inputs.size(); ++k) {
-    const int64_t convolution_number = convolution_count(operations[k], strides[k]);
-    const int64_t norm_number = norm_count(operations[k]);
-    Tensor term = operation_output(inputs[k], operations[k], strides[k],
-                                   convolutions.slice(convolution, convolution_number), norm_at(norms, norm),
-                                   norm_at(norms, norm + 4 * (norm_number - 1)), settings);
-    convolution += convolution_number;
-    norm += 4 * norm_number;
+    const Pattern& pattern = patterns[k];
+    const TensorList own = convolutions.slice(convolution, pattern.convolution_count());
+    // Of the forward pass alone: the backward pass is libtorch's own.
+    const std::string name = "composed: " + pattern.name();
+    const ProfileScope profile(name, convolution_flops(inputs[k], pattern, own), inputs[k].nbytes());
+    Tensor term = branch_output(inputs[k], pattern, own, norms, norm, settings);
+    convolution += pattern.convolution_count();
+    norm += 4 * pattern.norm_count();
     const Tensor mask = tensor_at(masks, k);
     if (mask.defined()) term = term * mask.to(term.dtype()).view({-1, 1, 1, 1});
     if (weights.defined()) term = term * weights[k];
+    TORCH_CHECK(!sum.defined() || sum.sizes() == term.sizes(), "ista::node: branch ", k, " (", pattern.name(), ") makes ",
+                term.sizes(), ", the first one ", sum.sizes());
     sum = sum.defined() ? sum + term : term;
   }
   // A lone identity would be returned as its own input, which an operator must not do.
@@ -137,7 +150,7 @@ Tensor conv_norm(const Tensor& input, const Tensor& weight, const Norm& norm, in
 }
 
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
-                double weight_decay, double max_norm) {
+                double weight_decay, double max_norm, bool nesterov) {
   at::NoGradGuard no_grad;
   std::vector<Tensor> norms;
   for (const Tensor& gradient : gradients) norms.push_back(at::linalg_vector_norm(gradient, 2));
@@ -148,7 +161,7 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Tensor gradient = (gradients[i] * scale).add_(parameters[i], weight_decay);
     momenta[i].mul_(momentum).add_(gradient);
-    parameters[i].add_(momenta[i], -learning_rate);
+    parameters[i].add_(nesterov ? gradient + momenta[i] * momentum : momenta[i], -learning_rate);
   }
   return total;
 }

@@ -92,7 +92,7 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
     }
   }
 
-  const DenseWeights packed = pack(shape, kernels);
+  const auto packed = pack<DenseWeights>(shape, kernels, Pass::kBackward);
   std::vector<Tensor> input_gradients(input_count);
   std::vector<bool> accumulate(input_count);
   bool any_input = false;
@@ -110,7 +110,7 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
                                2.0 * images * packed.pixels() * packed.depth() * channels * (any_input + any_weight),
                                4.0 * images * (image_size(gradient) * 2 + packed.pixels() * packed.depth() * (1 + any_input)));
     for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
-      Dense dense(arena, packed);
+      Dense dense(arena, packed, Pass::kBackward);
       std::vector<const float*> from(input_count);
       DenseGradientOfImage task;
       task.input_gradients.resize(input_count);
@@ -127,7 +127,7 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
       }
     });
     if (any_weight) {
-      const std::vector<Tensor> weight_gradients = unpack(shape, kernels, weight_sums.total(), packed);
+      const std::vector<Tensor> weight_gradients = unpack(shape, kernels, weight_sums.total());
       for (size_t i = 0; i < weight_count; ++i) {
         if (task_should_compute_output(input_count + i)) result[input_count + i] = weight_gradients[i];
       }
@@ -158,7 +158,7 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
     at::NoGradGuard no_grad;
     std::vector<Tensor> sources;
     for (const Tensor& input : inputs) sources.push_back(channels_last(input));
-    const DenseWeights packed = pack(shape, weights);
+    const auto packed = pack<DenseWeights>(shape, weights, Pass::kForward);
     const bool statistics = norm.exists() && settings.training;
     if (!statistics) state = finish_norm(norm, settings, nullptr, images, pixels, channels);
     // Without statistics to wait for, and nothing to keep for the gradient, the norm is applied at once.
@@ -170,7 +170,7 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
       const ProfileScope profile("dense forward", 2.0 * images * pixels * packed.depth() * channels,
                                  4.0 * images * pixels * (packed.depth() + channels));
       for_chunks(images, [&](int, int first, int last, Arena& arena) {
-        Dense dense(arena, packed);
+        Dense dense(arena, packed, Pass::kForward);
         ImageSums sums(arena, channels);
         std::vector<const float*> from(sources.size());
         for (int i = first; i < last; ++i) {

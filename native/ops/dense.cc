@@ -2,6 +2,7 @@
 #include "dense.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "blocks.h"
 
@@ -15,9 +16,15 @@ constexpr int kStripFloats = 6144, kFewestPixels = 24;
 constexpr int kPixelsPerTurn = 48;
 }  // namespace
 
-void DenseWeights::set_matrix(const std::vector<float>& matrix) {
-  const int depth = static_cast<int>(matrix.size()) / out_channels;
-  forward = PackedMatrix(matrix.data(), depth, out_channels, out_channels, 1);
+int DenseShape::depth() const {
+  return static_cast<int>(taps.size()) * std::accumulate(input_channels.begin(), input_channels.end(), 0);
+}
+
+void DenseWeights::set_matrix(const std::vector<float>& matrix, Pass pass) {
+  if (pass == Pass::kForward) {
+    forward = PackedMatrix(matrix.data(), depth(), out_channels, out_channels, 1);
+    return;
+  }
   const float* rows = matrix.data();
   for (size_t tap = 0; tap < taps.size(); ++tap) {
     for (const int channels : input_channels) {
@@ -27,7 +34,7 @@ void DenseWeights::set_matrix(const std::vector<float>& matrix) {
   }
 }
 
-Dense::Dense(Arena& arena, const DenseWeights& weights)
+Dense::Dense(Arena& arena, const DenseWeights& weights, Pass)
     : weights_(weights),
       // One vector more than needed: sources are written with whole vectors, each over the end of the one before.
       pitch_(rounded_up(weights.depth()) + kLanes),
@@ -170,7 +177,7 @@ void Dense::backward(const std::vector<const float*>& images, const RawGradient&
     if (task.weight_sums != nullptr) {
       float* sums = task.weight_sums;
       for (const ProductSource source : sources(images, first, pixels)) {
-        add_outer_products(source, pointwise_ && weights_.relu, raw_gradient_, out_pitch_, out_pitch_, pixels, sums);
+        add_outer_products(source, pointwise_ && weights_.relu, raw_gradient_, out_pitch_, out_pitch_, {1, pixels}, sums);
         sums += static_cast<ptrdiff_t>(source.channels) * out_pitch_;
       }
     }

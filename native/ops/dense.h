@@ -21,16 +21,21 @@ struct DenseShape {
   int height, width, out_height, out_width;
   // One weight tensor whose kernel has all the taps, or (factorised reduction) one tensor per tap, each with its own outputs.
   bool tensor_per_tap;
+
+  int pixels() const { return out_height * out_width; }
+  // Values that go into one output value, of all taps, inputs and channels.
+  int depth() const;
+  // Of the partial sums of the weights' gradients, [depth][padded out channels].
+  size_t gradient_size() const { return static_cast<size_t>(depth()) * rounded_up(out_channels); }
 };
+
+enum class Pass { kForward, kBackward };
 
 struct DenseWeights : DenseShape {
   PackedMatrix forward;            // [tap, input, channel] -> out channel
   std::vector<PackedMatrix> back;  // [tap, input]: out channel -> channel
-  int depth() const { return forward.depth(); }
-  int pixels() const { return out_height * out_width; }
-  size_t gradient_size() const { return static_cast<size_t>(depth()) * rounded_up(out_channels); }
-  // matrix: [depth][out_channels].
-  void set_matrix(const std::vector<float>& matrix);
+  // matrix: [depth][out_channels]. Only what the pass needs is set.
+  void set_matrix(const std::vector<float>& matrix, Pass pass);
 };
 
 struct DenseGradientOfImage {
@@ -44,7 +49,9 @@ struct DenseGradientOfImage {
 // Scratch memory for the images of one chunk. Images are [height, width, channels].
 class Dense {
  public:
-  Dense(Arena& arena, const DenseWeights& weights);
+  using Weights = DenseWeights;
+  // Only what is of the pass may be called.
+  Dense(Arena& arena, const DenseWeights& weights, Pass pass);
   // out: [pixels][out_channels]. Moments go to `sums` (null: none); `after` is applied in place (when it needs no statistics).
   void forward(const std::vector<const float*>& images, float* out, ImageSums* sums, Affine after);
   void backward(const std::vector<const float*>& images, const RawGradient& coefficients, float mask,

@@ -87,8 +87,7 @@ DenseShape reduction_shape(const char* name, TensorList inputs, const Tensor& fi
   return shape;
 }
 
-DenseWeights pack(const DenseShape& shape, TensorList weights) {
-  DenseWeights packed{shape, {}, {}};
+std::vector<float> weight_matrix(const DenseShape& shape, TensorList weights) {
   std::vector<Tensor> contiguous;
   std::vector<const float*> values;
   for (const Tensor& weight : weights) {
@@ -100,18 +99,17 @@ DenseWeights pack(const DenseShape& shape, TensorList weights) {
   for_weights(shape, weights, [&](int tensor, size_t index, int row, int column) {
     matrix[static_cast<size_t>(row) * shape.out_channels + column] = values[tensor][index];
   });
-  packed.set_matrix(matrix);
-  return packed;
+  return matrix;
 }
 
-std::vector<Tensor> unpack(const DenseShape& shape, TensorList weights, const AlignedFloats& sums, const DenseWeights& packed) {
+std::vector<Tensor> unpack(const DenseShape& shape, TensorList weights, const AlignedFloats& sums) {
   std::vector<Tensor> gradients;
   std::vector<float*> values;
   for (const Tensor& weight : weights) {
     gradients.push_back(at::empty(weight.sizes(), at::kFloat));
     values.push_back(gradients.back().data_ptr<float>());
   }
-  const size_t pitch = rounded_up(packed.out_channels);
+  const size_t pitch = rounded_up(shape.out_channels);
   for_weights(shape, weights, [&](int tensor, size_t index, int row, int column) {
     values[tensor][index] = sums[row * pitch + column];
   });

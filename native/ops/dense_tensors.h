@@ -11,9 +11,17 @@ namespace fused {
 DenseShape kernel_shape(const char* name, TensorList inputs, const Tensor& weight, int64_t stride, int64_t padding, bool relu);
 DenseShape reduction_shape(const char* name, TensorList inputs, const Tensor& first, const Tensor& second);
 
-DenseWeights pack(const DenseShape& shape, TensorList weights);
+// The weights as one matrix: [tap, input, channel][out channel].
+std::vector<float> weight_matrix(const DenseShape& shape, TensorList weights);
+// As DenseWeights or DirectWeights.
+template <class Weights>
+Weights pack(const DenseShape& shape, TensorList weights, Pass pass) {
+  Weights packed{shape, {}, {}};
+  packed.set_matrix(weight_matrix(shape, weights), pass);
+  return packed;
+}
 // Gradients of the weight tensors from the sum over all images.
-std::vector<Tensor> unpack(const DenseShape& shape, TensorList weights, const AlignedFloats& sums, const DenseWeights& packed);
+std::vector<Tensor> unpack(const DenseShape& shape, TensorList weights, const AlignedFloats& sums);
 
 }  // namespace fused
 }  // namespace ista

@@ -132,6 +132,12 @@ Plane Plane::in(Arena& arena, int height, int width, int pad, int pitch) {
   return plane;
 }
 
+Plane Plane::bordered(Arena& arena, int height, int width, int pad, int pitch) {
+  Plane plane{nullptr, height, width, pad, pitch};
+  plane.data = arena.zeros(static_cast<size_t>(height + 2 * pad) * plane.row_pitch()) + static_cast<ptrdiff_t>(pad) * plane.row_pitch();
+  return plane;
+}
+
 void Plane::clear_padding() const {
   for (int y = 0; y < height; ++y) {
     std::fill_n(row(y) - pad * pitch, pad * pitch, 0.0f);

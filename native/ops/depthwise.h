@@ -21,6 +21,8 @@ struct Plane {
   // Pixel 0 of row y.
   float* row(int y) const { return data + static_cast<ptrdiff_t>(y) * row_pitch() + pad * pitch; }
   static Plane in(Arena& arena, int height, int width, int pad, int pitch);
+  // With `pad` rows of zeros above and below too, and zeros all over at first.
+  static Plane bordered(Arena& arena, int height, int width, int pad, int pitch);
   // Zeroes the pixels beside the rows.
   void clear_padding() const;
 };

@@ -37,6 +37,19 @@ bool accepts(const OptionalTensors& tensors) {
   return true;
 }
 
+bool accepts(const Pattern& pattern) {
+  const int kernel = pattern.kernel;
+  const bool near = pattern.stride <= 2 && pattern.dilation == 1;
+  switch (pattern.kind) {
+    case Kind::kMaxPool:
+    case Kind::kAveragePool: return near && kernel == 3;
+    case Kind::kSeparable:
+      return pattern.stride <= 2 && pattern.dilation <= 2 && pattern.stages <= 2 && (kernel == 3 || kernel == 5 || kernel == 7);
+    case Kind::kDense: return near && (kernel == 1 || kernel == 3);
+    default: return true;
+  }
+}
+
 Tensor empty_images(int64_t images, int64_t channels, int64_t height, int64_t width) {
   const at::TensorOptions options = at::TensorOptions().dtype(at::kFloat);
   const size_t bytes = sizeof(float) * images * channels * height * width;

@@ -13,16 +13,19 @@ namespace fused {
 // Whether all of the tensors that are defined are float32 in CPU memory.
 bool accepts(TensorList tensors);
 bool accepts(const OptionalTensors& tensors);
+// Whether there are kernels for the pattern.
+bool accepts(const Pattern& pattern);
 
-Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, IntArrayRef strides,
-            TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks, NormSettings settings);
+// recompute: see drop_raw in branch.h.
+Tensor node(TensorList inputs, const Tensor& weights, const std::vector<Pattern>& patterns, TensorList convolutions,
+            const OptionalTensors& norms, const OptionalTensors& masks, bool recompute, NormSettings settings);
 Tensor relu_conv_norm(TensorList inputs, const Tensor& weight, const Norm& norm, NormSettings settings);
 Tensor factorized_reduce(TensorList inputs, const Tensor& first, const Tensor& second, const Norm& norm,
                          NormSettings settings);
 Tensor conv_norm(const Tensor& input, const Tensor& weight, const Norm& norm, int64_t stride, int64_t padding,
                  bool relu_before, NormSettings settings);
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
-                double weight_decay, double max_norm);
+                double weight_decay, double max_norm, bool nesterov);
 
 // --- shared by the implementations ---
 

@@ -22,16 +22,6 @@
 namespace ista {
 namespace {
 
-#ifdef __GLIBC__
-// By default every tensor of some hundred kilobytes that libtorch makes may be mapped and unmapped anew, so that each of its pages is
-// zeroed and faulted in again; and the heap's end is given back in between. Memory of one step is kept for the next instead.
-[[maybe_unused]] const bool settings_made = [] {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that is allowed
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  return true;
-}();
-#endif
-
 constexpr size_t kLargePage = size_t(2) << 20, kPage = size_t(1) << 16, kRoot = size_t(32) << 20;
 
 size_t rounded(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -179,6 +169,15 @@ Blocks& blocks() {
 #endif
 
 }  // namespace
+
+// By default every tensor of some hundred kilobytes that libtorch makes may be mapped and unmapped anew, so that each of its pages is
+// zeroed and faulted in again; and the heap's end is given back in between.
+void tune_allocator() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the largest that is allowed
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
 
 #if defined(ISTA_MAPS_MEMORY) && !defined(__SANITIZE_ADDRESS__)
 void* take_block(size_t bytes) { return blocks().take(bytes); }

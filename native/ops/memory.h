@@ -13,4 +13,7 @@ void* take_block(size_t bytes);
 // Back to where the next `take_block` of the size finds it.
 void give_back_block(void* data);
 
+// Has the C library's heap keep the memory of one step for the next, for the whole process: for programs that do little else.
+void tune_allocator();
+
 }  // namespace ista

@@ -34,6 +34,7 @@ class NodeBackward : public FusedNode {
   std::vector<Branch> branches;
   std::vector<Place> places;
   std::vector<float> factors;  // the architecture weights
+  bool recompute = false;
   std::vector<SavedVariable> inputs, convolutions;
   // Of every norm: whether it has gamma and beta, and their values, which the gradient of the weights needs.
   std::vector<std::pair<Tensor, Tensor>> affine;
@@ -152,7 +153,7 @@ variable_list NodeBackward::apply(variable_list&& gradients) {
       result[edge_of_norm(place.norm)] = wanted[k].middle_gamma;
       result[edge_of_norm(place.norm) + 1] = wanted[k].middle_beta;
     }
-    if (recompute_enabled()) drop_raw(branches[k]);
+    if (recompute) drop_raw(branches[k]);
   }
   return result;
 }
@@ -178,8 +179,8 @@ Tensor weighted_sum(const std::vector<Branch>& branches, const std::vector<Tenso
 
 }  // namespace
 
-Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, IntArrayRef strides,
-            TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks, NormSettings settings) {
+Tensor node(TensorList inputs, const Tensor& weights, const std::vector<Pattern>& patterns, TensorList convolutions,
+            const OptionalTensors& norms, const OptionalTensors& masks, bool recompute, NormSettings settings) {
   std::vector<Branch> branches(inputs.size());
   std::vector<Place> places;
   std::vector<Tensor> sources;
@@ -192,9 +193,9 @@ Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, In
     for (size_t k = 0; k < inputs.size(); ++k) {
       TORCH_CHECK(inputs[k].numel() > 0, "ista::node: input ", k, " is empty: ", inputs[k].sizes());
       Branch& branch = branches[k];
-      branch.operation = operations[k];
-      branch.stride = strides[k];
-      const Place place{convolution, convolution_count(operations[k], strides[k]), norm, norm_count(operations[k])};
+      branch.pattern = patterns[k];
+      branch.name = patterns[k].name();
+      const Place place{convolution, patterns[k].convolution_count(), norm, patterns[k].norm_count()};
       convolution += place.convolution_count;
       norm += place.norm_count;
       places.push_back(place);
@@ -210,7 +211,7 @@ Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, In
               norm_at(norms, 4 * (place.norm + place.norm_count - 1)), settings);
       TORCH_CHECK(branch.out_channels == branches[0].out_channels && branch.out_height == branches[0].out_height &&
                       branch.out_width == branches[0].out_width && sources[k].size(0) == sources[0].size(0),
-                  "ista::node: operation ", k, " (", branch.name(), ") makes ", branch.out_channels, " x ", branch.out_height,
+                  "ista::node: branch ", k, " (", branch.name, ") makes ", branch.out_channels, " x ", branch.out_height,
                   " x ", branch.out_width, ", the first one ", branches[0].out_channels, " x ", branches[0].out_height, " x ",
                   branches[0].out_width);
     }
@@ -233,10 +234,11 @@ Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, In
   }
   for (const Tensor& source : inputs) backward->inputs.emplace_back(source, false);
   for (const Tensor& convolution : convolutions) backward->convolutions.emplace_back(convolution, false);
-  if (recompute_enabled()) std::for_each(branches.begin(), branches.end(), drop_raw);
+  if (recompute) std::for_each(branches.begin(), branches.end(), drop_raw);
   backward->branches = std::move(branches);
   backward->places = std::move(places);
   backward->factors = std::move(factors);
+  backward->recompute = recompute;
   backward->set_next_edges(torch::autograd::collect_next_edges(edges));
   torch::autograd::set_history(sum, backward);
   return sum;

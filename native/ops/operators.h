@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "pattern.h"
+
 namespace ista {
 
 using at::IntArrayRef;
@@ -18,28 +20,6 @@ using at::TensorList;
 // libtorch's own optional became std::optional during the 2.x series; this is whichever the headers at hand use.
 using OptionalTensor = decltype(std::declval<const c10::IValue&>().toOptional<Tensor>());
 using OptionalTensors = c10::List<OptionalTensor>;
-
-// Primitive operations, in the index order of the DARTS space.
-enum Operation : int64_t {
-  kMaxPool = 0,
-  kAveragePool = 1,
-  kSkip = 2,
-  kSeparable3 = 3,
-  kSeparable5 = 4,
-  kDilated3 = 5,
-  kDilated5 = 6,
-  kOperationCount = 7,
-};
-
-inline bool is_separable(int64_t operation) { return operation == kSeparable3 || operation == kSeparable5; }
-inline bool is_dilated(int64_t operation) { return operation == kDilated3 || operation == kDilated5; }
-inline bool is_factorized(int64_t operation, int64_t stride) { return operation == kSkip && stride == 2; }
-inline int64_t kernel_of(int64_t operation) { return operation == kSeparable5 || operation == kDilated5 ? 5 : 3; }
-// How many entries of `convolutions`, and how many batch norms (4 entries of `norms` each), an operation takes.
-inline int64_t convolution_count(int64_t operation, int64_t stride) {
-  return is_separable(operation) ? 4 : is_dilated(operation) || is_factorized(operation, stride) ? 2 : 0;
-}
-inline int64_t norm_count(int64_t operation) { return is_separable(operation) ? 2 : 1; }
 
 // One batch norm: gamma and beta undefined = not affine; running_mean undefined = no batch norm there at all.
 struct Norm {
@@ -57,20 +37,20 @@ struct NormSettings {
 Norm norm_at(const OptionalTensors& norms, int64_t index);
 Tensor tensor_at(const OptionalTensors& list, int64_t index);
 // Throws unless the arguments of `node` fit each other.
-void check_node(TensorList inputs, const Tensor& weights, IntArrayRef operations, IntArrayRef strides,
-                TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks);
+void check_node(TensorList inputs, const Tensor& weights, const std::vector<Pattern>& patterns, TensorList convolutions,
+                const OptionalTensors& norms, const OptionalTensors& masks);
 
 // The operators as compositions of ATen's, for every device and type. Arguments as in the schemas of register.cc.
 namespace composed {
-Tensor node(TensorList inputs, const Tensor& weights, IntArrayRef operations, IntArrayRef strides,
-            TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks, NormSettings settings);
+Tensor node(TensorList inputs, const Tensor& weights, const std::vector<Pattern>& patterns, TensorList convolutions,
+            const OptionalTensors& norms, const OptionalTensors& masks, NormSettings settings);
 Tensor relu_conv_norm(TensorList inputs, const Tensor& weight, const Norm& norm, NormSettings settings);
 Tensor factorized_reduce(TensorList inputs, const Tensor& first, const Tensor& second, const Norm& norm,
                          NormSettings settings);
 Tensor conv_norm(const Tensor& input, const Tensor& weight, const Norm& norm, int64_t stride, int64_t padding,
                  bool relu_before, NormSettings settings);
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
-                double weight_decay, double max_norm);
+                double weight_decay, double max_norm, bool nesterov);
 }  // namespace composed
 
 }  // namespace ista

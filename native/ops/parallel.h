@@ -66,10 +66,18 @@ class PartialSums {
   }
   // The sum over the chunks, in their order.
   AlignedFloats total() const {
+    constexpr size_t kBlock = 4096;
     AlignedFloats sum(size_);
-    for (const float* values = values_.get(); values != values_.get() + count_; values += size_) {
-      for (size_t i = 0; i < size_; ++i) sum[i] += values[i];
-    }
+    float* const out = sum.data();
+    for_ranges((size_ + kBlock - 1) / kBlock, [&](int64_t first, int64_t last) {
+      for (size_t begin = first * kBlock; begin < std::min(size_, last * kBlock); begin += kBlock) {
+        const size_t end = std::min(size_, begin + kBlock);
+        for (size_t chunk = 0; chunk < count_; chunk += size_) {
+          const float* values = values_.get() + chunk;
+          for (size_t i = begin; i < end; ++i) out[i] += values[i];
+        }
+      }
+    });
     return sum;
   }
 

@@ -124,18 +124,21 @@ void product_column_block(Rows rows, int pixels, const float* b, float* out, Pix
 
 // R channels of a x V vectors of b, summed over the pixels.
 template <int R, int V, bool kRelu>
-__attribute__((noinline)) void outer_block(const float* a, int a_pitch, const float* b, int b_pitch, int pixels,
+__attribute__((noinline)) void outer_block(const float* a_rows, int a_pitch, const float* b_rows, int b_pitch, PixelRows pixels,
                                            float* out, int out_pitch) {
   const Vector zero = in_register(Vector{});
   Vector sum[R][V] = {};
-  for (int p = 0; p < pixels; ++p, a += a_pitch, b += b_pitch) {
-    if constexpr (kRelu) prefetch(a, a_pitch);
-    Vector column[V];
-    unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
-    unroll<R>([&](auto r) {
-      const Vector value = splat_of<kRelu>(a[r], zero);
-      unroll<V>([&](auto v) { sum[r][v] += value * column[v]; });
-    });
+  for (int row = 0; row < pixels.rows; ++row, a_rows += pixels.a_row, b_rows += pixels.b_row) {
+    const float *a = a_rows, *b = b_rows;
+    for (int p = 0; p < pixels.width; ++p, a += a_pitch, b += b_pitch) {
+      if constexpr (kRelu) prefetch(a, a_pitch);
+      Vector column[V];
+      unroll<V>([&](auto v) { column[v] = in_register(load(b + v * kLanes)); });
+      unroll<R>([&](auto r) {
+        const Vector value = splat_of<kRelu>(a[r], zero);
+        unroll<V>([&](auto v) { sum[r][v] += value * column[v]; });
+      });
+    }
   }
   unroll<R>([&](auto r) {
     unroll<V>([&](auto v) {
@@ -146,7 +149,7 @@ __attribute__((noinline)) void outer_block(const float* a, int a_pitch, const fl
 }
 
 template <int V, bool kRelu>
-void outer_column_block(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, int pixels,
+void outer_column_block(const float* a, int a_pitch, int a_channels, const float* b, int b_pitch, PixelRows pixels,
                         float* out, int out_pitch) {
   constexpr int kRows = kTogether<V, kRelu>;
   int row = 0;
@@ -208,8 +211,17 @@ void multiply_into(Rows rows, int pixels, const PackedMatrix& b, const ProductTa
   }
 }
 
+void multiply_rows(Rows rows, int pixels, const PackedMatrix& b, const ProductTarget& target) {
+  const bool masked = target.positive != nullptr;
+  if (!masked && !target.accumulate) return multiply_into<false>(rows, pixels, b, target, Plain{});
+  const ptrdiff_t positive = masked ? target.positive - target.out : 0;
+  if (!masked) return multiply_into<false>(rows, pixels, b, target, Gradient<false, true>{0});
+  if (target.accumulate) return multiply_into<false>(rows, pixels, b, target, Gradient<true, true>{positive});
+  multiply_into<false>(rows, pixels, b, target, Gradient<true, false>{positive});
+}
+
 template <bool kRelu>
-void add_outer(ProductSource a, const float* b, int b_pitch, int b_padded, int pixels, float* sum) {
+void add_outer(ProductSource a, const float* b, int b_pitch, int b_padded, PixelRows pixels, float* sum) {
   const int vectors = b_padded / kLanes;
   for (int first = 0; first < vectors;) {
     const int count = block_vectors(vectors - first), column = first * kLanes;
@@ -229,24 +241,18 @@ void add_outer(ProductSource a, const float* b, int b_pitch, int b_padded, int p
 
 }  // namespace
 
-void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, const ProductTarget& target) {
-  const ProductSource source{a, a_pitch, b.depth()};
-  const Rows rows{&source, 1, 0};
-  const bool masked = target.positive != nullptr;
-  if (!masked && !target.accumulate) return multiply_into<false>(rows, pixels, b, target, Plain{});
-  const ptrdiff_t positive = masked ? target.positive - target.out : 0;
-  if (!masked) return multiply_into<false>(rows, pixels, b, target, Gradient<false, true>{0});
-  if (target.accumulate) return multiply_into<false>(rows, pixels, b, target, Gradient<true, true>{positive});
-  multiply_into<false>(rows, pixels, b, target, Gradient<true, false>{positive});
-}
-
 void multiply(const std::vector<ProductSource>& sources, bool relu, int pixels, const PackedMatrix& b, const ProductTarget& target) {
   const Rows rows{sources.data(), static_cast<int>(sources.size()), 0};
   if (relu) return multiply_into<true>(rows, pixels, b, target, Plain{});
-  multiply_into<false>(rows, pixels, b, target, Plain{});
+  multiply_rows(rows, pixels, b, target);
 }
 
-void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, int pixels, float* sum) {
+void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, const ProductTarget& target) {
+  const ProductSource source{a, a_pitch, b.depth()};
+  multiply_rows({&source, 1, 0}, pixels, b, target);
+}
+
+void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, PixelRows pixels, float* sum) {
   if (relu) return add_outer<true>(a, b, b_pitch, b_padded, pixels, sum);
   add_outer<false>(a, b, b_pitch, b_padded, pixels, sum);
 }

@@ -48,10 +48,17 @@ struct ProductSource {
 
 // out = a x b for `pixels` rows of a, `a_pitch` floats apart.
 void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, const ProductTarget& target);
-// out = relu(the sources, side by side) x b, as far as they go; without ReLU if `relu` is false.
+// out = relu(the sources, side by side) x b; without ReLU if `relu` is false. With it, `target` may only store.
 void multiply(const std::vector<ProductSource>& sources, bool relu, int pixels, const PackedMatrix& b, const ProductTarget& target);
 
+// Pixels of two images: rows of `width` pixels, so many floats apart.
+struct PixelRows {
+  int rows;
+  int width;
+  ptrdiff_t a_row = 0, b_row = 0;
+};
+
 // sum[i][j] += sum over pixels of a[pixel][i] * b[pixel][j], j < padded b channels, with relu(a) if `relu`; sum has rows of b_padded.
-void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, int pixels, float* sum);
+void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, PixelRows pixels, float* sum);
 
 }  // namespace ista

@@ -1,11 +1,10 @@
-// Counters of the fused kernels, shared by all threads that call operators.
+// Counters of the operators' work, one set per thread.
 #include "profile.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
+#include <functional>
 #include <map>
-#include <mutex>
 #include <vector>
 
 namespace ista {
@@ -15,23 +14,21 @@ struct Counter {
   long calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
 };
-std::atomic<bool> enabled{false};
-std::mutex mutex;
-std::map<std::string, Counter> counters;
+
+thread_local bool enabled = false;
+thread_local std::map<std::string, Counter, std::less<>> counters;
 
 }  // namespace
 
-bool profile_enabled() { return enabled.load(std::memory_order_relaxed); }
+bool profile_enabled() { return enabled; }
 
 void profile_start() {
-  const std::lock_guard<std::mutex> lock(mutex);
   counters.clear();
   enabled = true;
 }
 
 std::string profile_report() {
   enabled = false;
-  const std::lock_guard<std::mutex> lock(mutex);
   std::vector<std::pair<std::string, Counter>> sorted(counters.begin(), counters.end());
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
   std::string json = "[";
@@ -47,10 +44,11 @@ std::string profile_report() {
 }
 
 ProfileScope::~ProfileScope() {
-  if (name_ == nullptr) return;
+  if (!enabled_) return;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  const std::lock_guard<std::mutex> lock(mutex);
-  Counter& counter = counters[name_];
+  auto found = counters.find(name_);
+  if (found == counters.end()) found = counters.emplace(name_, Counter{}).first;
+  Counter& counter = found->second;
   counter.calls += 1;
   counter.seconds += seconds;
   counter.flops += flops_;

@@ -1,8 +1,10 @@
-// Counters of the fused kernels: seconds, calls, floating-point operations and bytes per kind of work; off unless switched on.
+// Counters of the operators' work: seconds, calls, floating-point operations and bytes per kind; off unless switched on. They belong to
+// the thread that switches them on, and count the operators that it calls (their backward passes on the CPU run in the same thread).
 #pragma once
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 namespace ista {
 
@@ -11,18 +13,20 @@ void profile_start();
 std::string profile_report();
 bool profile_enabled();
 
-// Measures until it goes out of scope. Flops and bytes are what the work needs at least, not what was counted.
+// Measures until it goes out of scope, which the name must outlive. Flops and bytes are what the work needs at least, not what was
+// counted. To be made where an operator is called, not in the threads that its work is given to: those have counters of their own.
 class ProfileScope {
  public:
-  explicit ProfileScope(const char* name, double flops = 0, double bytes = 0)
-      : name_(profile_enabled() ? name : nullptr), flops_(flops), bytes_(bytes) {
-    if (name_ != nullptr) start_ = std::chrono::steady_clock::now();
+  explicit ProfileScope(std::string_view name, double flops = 0, double bytes = 0)
+      : enabled_(profile_enabled()), name_(name), flops_(flops), bytes_(bytes) {
+    if (enabled_) start_ = std::chrono::steady_clock::now();
   }
   ~ProfileScope();
   ProfileScope(const ProfileScope&) = delete;
 
  private:
-  const char* name_;
+  bool enabled_;
+  std::string_view name_;
   double flops_, bytes_;
   std::chrono::steady_clock::time_point start_;
 };

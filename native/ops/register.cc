@@ -1,7 +1,8 @@
 // Registers the operators of namespace `ista` with libtorch.
 #include <torch/library.h>
 
-#include "branch.h"
+#include "fused.h"
+#include "memory.h"
 #include "profile.h"
 
 namespace ista {
@@ -9,16 +10,22 @@ namespace {
 
 Tensor value_or_undefined(const OptionalTensor& tensor) { return tensor.has_value() ? *tensor : Tensor(); }
 
-Tensor node(TensorList inputs, const OptionalTensor& weights, IntArrayRef operations, IntArrayRef strides,
-            TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks, bool training,
+Tensor node(TensorList inputs, const OptionalTensor& weights, const c10::List<std::string>& kinds, IntArrayRef settings,
+            TensorList convolutions, const OptionalTensors& norms, const OptionalTensors& masks, bool recompute, bool training,
             double momentum, double epsilon) {
   const Tensor node_weights = value_or_undefined(weights);
-  check_node(inputs, node_weights, operations, strides, convolutions, norms, masks);
-  const NormSettings settings{training, momentum, epsilon};
+  const std::vector<Pattern> patterns = make_patterns(kinds, settings);
+  check_node(inputs, node_weights, patterns, convolutions, norms, masks);
+  const NormSettings norm_settings{training, momentum, epsilon};
   const bool use_fused = fused::accepts(inputs) && fused::accepts(node_weights) && fused::accepts(convolutions) &&
-                         fused::accepts(norms) && fused::accepts(masks);
-  return (use_fused ? fused::node : composed::node)(inputs, node_weights, operations, strides, convolutions, norms, masks,
-                                                    settings);
+                         fused::accepts(norms) && fused::accepts(masks) &&
+                         std::all_of(patterns.begin(), patterns.end(), [](const Pattern& pattern) { return fused::accepts(pattern); });
+  return use_fused ? fused::node(inputs, node_weights, patterns, convolutions, norms, masks, recompute, norm_settings)
+                   : composed::node(inputs, node_weights, patterns, convolutions, norms, masks, norm_settings);
+}
+
+bool node_accepts(const std::string& kind, int64_t kernel, int64_t dilation, int64_t stride, int64_t stages) {
+  return fused::accepts(make_pattern(kind, kernel, dilation, stride, stages));
 }
 
 Tensor relu_conv_norm(TensorList inputs, const Tensor& weight, const OptionalTensors& norm, bool training,
@@ -43,7 +50,7 @@ Tensor conv_norm(const Tensor& input, const Tensor& weight, const OptionalTensor
 }
 
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
-                double weight_decay, double max_norm) {
+                double weight_decay, double max_norm, bool nesterov) {
   TORCH_CHECK(parameters.size() == gradients.size() && parameters.size() == momenta.size() && !parameters.empty(),
               "ista::sgd_step: parameters, gradients and momenta must be equally many (at least one), got ",
               parameters.size(), ", ", gradients.size(), ", ", momenta.size());
@@ -55,7 +62,7 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
     use_fused = use_fused && parameters[i].is_contiguous() && momenta[i].is_contiguous();
   }
   return (use_fused ? fused::sgd_step : composed::sgd_step)(parameters, gradients, momenta, learning_rate, momentum,
-                                                            weight_decay, max_norm);
+                                                            weight_decay, max_norm, nesterov);
 }
 
 }  // namespace
@@ -64,9 +71,11 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
 // autograd needs.
 TORCH_LIBRARY(ista, library) {
   library.def(
-      "node(Tensor[] inputs, Tensor? weights, int[] operations, int[] strides, Tensor[] convolutions, "
-      "Tensor?[] norms, Tensor?[] masks, bool training, float momentum, float eps) -> Tensor",
+      "node(Tensor[] inputs, Tensor? weights, str[] kinds, int[] settings, Tensor[] convolutions, Tensor?[] norms, "
+      "Tensor?[] masks, bool recompute, bool training, float momentum, float eps) -> Tensor",
       &node);
+  // Whether a node with such a branch is computed by the fused kernels, which are for float32 on a CPU.
+  library.def("node_accepts(str kind, int kernel, int dilation, int stride, int stages) -> bool", &node_accepts);
   library.def(
       "relu_conv_norm(Tensor[] inputs, Tensor weight, Tensor?[] norm, bool training, float momentum, float eps) "
       "-> Tensor",
@@ -81,9 +90,9 @@ TORCH_LIBRARY(ista, library) {
       &conv_norm);
   library.def(
       "sgd_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] momenta, float lr, float momentum, "
-      "float weight_decay, float max_norm) -> float",
+      "float weight_decay, float max_norm, bool nesterov=False) -> float",
       &sgd_step);
-  library.def("set_recompute(bool on) -> ()", &fused::set_recompute);
+  library.def("tune_allocator() -> ()", &tune_allocator);
   library.def("profile_start() -> ()", &profile_start);
   library.def("profile_report() -> str", &profile_report);
 }

@@ -107,8 +107,8 @@ void Stage::backward(const float* image, Affine before, const RawGradient& coeff
         depthwise_row(filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_,
                       out_width_);
       }
-      add_outer_products({filtered_, pitch_, weights_.channels}, false, raw_gradient_, out_pitch_, out_pitch_, pixels,
-                         task.pointwise_sums);
+      add_outer_products({filtered_, pitch_, weights_.channels}, false, raw_gradient_, out_pitch_, out_pitch_,
+                         {1, pixels}, task.pointwise_sums);
     }
     multiply(raw_gradient_, pixels, out_pitch_, weights_.pointwise_back,
              {spread_.row(first * filter.stride), {out_width_, filter.stride * pitch_, filter.stride * spread_.row_pitch()}, pitch_});

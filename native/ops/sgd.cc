@@ -31,7 +31,7 @@ std::vector<Piece> pieces_of(TensorList tensors) {
 }  // namespace
 
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
-                double weight_decay, double max_norm) {
+                double weight_decay, double max_norm, bool nesterov) {
   at::NoGradGuard no_grad;
   std::vector<Tensor> dense_gradients;
   for (const Tensor& gradient : gradients) dense_gradients.push_back(gradient.contiguous());
@@ -60,8 +60,9 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
       float* parameter = parameters[pieces[i].tensor].data_ptr<float>();
       float* velocity = momenta[pieces[i].tensor].data_ptr<float>();
       for (int64_t j = pieces[i].begin; j < pieces[i].end; ++j) {
-        velocity[j] = keep * velocity[j] + (clip * gradient[j] + decay * parameter[j]);
-        parameter[j] -= rate * velocity[j];
+        const float slope = clip * gradient[j] + decay * parameter[j];
+        velocity[j] = keep * velocity[j] + slope;
+        parameter[j] -= rate * (nesterov ? slope + keep * velocity[j] : velocity[j]);
       }
     }
   });

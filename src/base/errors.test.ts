@@ -14,7 +14,7 @@ function document(): string {
   return `# Errors
 
 Every error that the program reports on purpose is one line on standard error, \`error CODE: message\`: what was expected,
-what came, where, and the way out. The code is stable, the words may change. \`--verbose\` adds the stack; with \`--json\` the
+what it got, where, and the way out. The code is stable, the words may change. \`--verbose\` adds the stack; with \`--json\` the
 error is printed as \`{"error": {"code": ..., "message": ...}}\`. In the library the same errors are thrown as \`IstaError\`
 with \`code\` and \`message\`.
 

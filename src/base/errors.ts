@@ -64,7 +64,15 @@ export const errorCatalogue = {
   DATA_DOWNLOAD: { status: 1, meaning: "a data set could not be downloaded, or is not the published one" },
   GENOTYPE_INVALID: {
     status: 2,
-    meaning: "a genotype (JSON, Python form or name) is not two cells of the search space",
+    meaning: "a genotype (JSON, another text or a name) is no architecture of a known search space",
+  },
+  TABLE_INVALID: {
+    status: 1,
+    meaning: "a table of known accuracies is not a CSV file of architectures and percentages",
+  },
+  PLUGIN_INVALID: {
+    status: 2,
+    meaning: "a plug-in does not load, or what it adds does not fit or has a name that is taken",
   },
   NETWORK_SHAPE: { status: 2, meaning: "no network can have these cells, channels, classes or image sizes" },
   BUDGET_IMPOSSIBLE: {

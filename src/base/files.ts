@@ -13,8 +13,8 @@ const remedies: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   EROFS: ["FILE_READ_ONLY", "the file system is read-only; choose a folder elsewhere"],
   ENOSPC: ["FILE_DISK_FULL", "no space left on the disk; free some and try again"],
   EDQUOT: ["FILE_DISK_FULL", "the disk quota is used up; free some space and try again"],
-  EISDIR: ["FILE_KIND", "expected a file, came a folder"],
-  ENOTDIR: ["FILE_KIND", "expected a folder on the way, came a file"],
+  EISDIR: ["FILE_KIND", "expected a file, got a folder"],
+  ENOTDIR: ["FILE_KIND", "expected a folder on the way, got a file"],
   ENAMETOOLONG: ["FILE_IO", "the name is too long"],
   EMFILE: ["FILE_IO", "too many open files; raise the limit (ulimit -n)"],
 };
@@ -52,13 +52,13 @@ export function readFileLimited(path: string, maximumBytes: number): Buffer {
     try {
       const status = fs.fstatSync(file);
       if (!status.isFile()) {
-        const came = status.isDirectory() ? "a folder" : "a device or pipe";
-        throw new IstaError("FILE_KIND", `read ${path}: expected a file, came ${came}`);
+        const got = status.isDirectory() ? "a folder" : "a device or pipe";
+        throw new IstaError("FILE_KIND", `read ${path}: expected a file, got ${got}`);
       }
       if (status.size > maximumBytes) {
         throw new IstaError(
           "FILE_TOO_LARGE",
-          `read ${path}: expected at most ${maximumBytes} bytes, came ${status.size}`,
+          `read ${path}: expected at most ${maximumBytes} bytes, got ${status.size}`,
         );
       }
       const buffer = Buffer.alloc(status.size);
@@ -94,7 +94,7 @@ export function readJson(path: string, maximumBytes: number): unknown {
   } catch (error) {
     throw new IstaError(
       "FILE_JSON",
-      `read ${path}: expected JSON, came ${(error as Error).message.replace(/\s+/g, " ")}`,
+      `read ${path}: expected JSON, got ${(error as Error).message.replace(/\s+/g, " ")}`,
       {
         cause: error,
       },

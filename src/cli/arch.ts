@@ -6,25 +6,30 @@ import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
 import { type Column, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
-import { drawGenotypeSvg, drawGenotypeText } from "../drawing/cells.js";
+import { drawSvg, drawText } from "../drawing/cells.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
+import { AccuracyTable } from "../formats/accuracy-table.js";
 import { formatGenotypeJson } from "../formats/genotype-json.js";
-import { formatGenotypePython } from "../formats/genotype-python.js";
-import { randomGenotypeOfSeed } from "../formats/genotype-resolve.js";
-import { type Architecture, resolveArchitecture } from "../run/architecture.js";
+import { randomArchitecture } from "../formats/genotype-resolve.js";
+import { type FoundArchitecture, resolveArchitecture } from "../run/architecture.js";
 import { epochName } from "../run/directory.js";
 import { countNetwork, type NetworkCounts, type Size } from "../space/counts.js";
-import { cellTypes } from "../space/darts.js";
-import { type Genotype, type GenotypePair, sameGenotype } from "../space/genotype.js";
-import { evaluationNetwork, type NetworkShape, normPlacements } from "../space/layout.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
+import { allSpaces, findSpace, usualSpace } from "../space/registry.js";
+import {
+  type Architecture,
+  candidateName,
+  evaluationNetwork,
+  genotypeOf,
+  type NetworkShape,
+  sameSelection,
+} from "../space/space.js";
 import { addExamples, printResult } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
 
 const cellsArgument = "run directory (or its name in ./runs), genotype file, name, or random:SEED";
 
 /** The cells that a word means; of a search also those after one of its epochs, counted from 1. */
-export function findArchitecture(word: string, epoch?: number): Architecture {
+export function findArchitecture(word: string, epoch?: number): FoundArchitecture {
   const inRuns = join("runs", word);
   const isRunName = !existsSync(word) && basename(word) === word && existsSync(inRuns);
   const place = isRunName ? inRuns : word;
@@ -37,6 +42,17 @@ export function findArchitecture(word: string, epoch?: number): Architecture {
     );
   }
   return { ...resolveArchitecture(file), name: `${word}, epoch ${epoch}` };
+}
+
+/** An architecture in the text form of its space. @param form the name of one that it must be */
+export function formatOwnText({ space, selection }: Architecture, form?: string): string {
+  const found = space.texts.find(({ name }) => form === undefined || name === form);
+  if (found !== undefined) return found.format(selection);
+  const known = space.texts.map(({ name }) => name).join(", ") || "none";
+  throw new IstaError(
+    "USAGE",
+    `${space.name}: expected a text form of this space, got ${form ?? "text"}; it has ${known}`,
+  );
 }
 
 const epochOption = (): Option =>
@@ -53,17 +69,18 @@ export function registerArch(program: Command): void {
   const diff = arch.command("diff").description("what differs between the cells of two architectures");
   diff.argument("<a>", cellsArgument).argument("<b>", cellsArgument);
   diff.action((a: string, b: string) => {
-    const difference = compareGenotypes(findArchitecture(a).genotype, findArchitecture(b).genotype);
+    const difference = compareArchitectures(findArchitecture(a), findArchitecture(b));
     printResult(diff, difference, () => describeDifference(difference));
   });
 
   const random = arch.command("random").description("cells drawn at random, to compare a search with");
   random
     .requiredOption("--seed <n>", "which ones; the same as random:SEED elsewhere", wholeNumber("--seed", 0))
+    .option("--space <name>", "the search space", usualSpace.name)
     .option("--out <file>", "write the genotype there instead of printing it")
     .action(() => {
-      const { seed, out } = random.opts<{ seed: number; out?: string }>();
-      const text = formatGenotypeJson(randomGenotypeOfSeed(seed));
+      const { seed, out, space } = random.opts<{ seed: number; out?: string; space: string }>();
+      const text = formatGenotypeJson(randomArchitecture(seed, findSpace(space)));
       if (out === undefined) process.stdout.write(text);
       else {
         writeFileAtomic(out, text);
@@ -71,13 +88,40 @@ export function registerArch(program: Command): void {
       }
     });
 
-  const list = arch.command("list").description("the published cells that have a name");
+  const list = arch.command("list").description("the published architectures that have a name");
   list.action(() => {
-    const rows = Object.entries(namedGenotypes).map(([name, { description }]) => ({ name, description }));
+    const rows = allSpaces().flatMap((space) =>
+      Object.entries(space.named).map(([name, { description }]) => ({
+        name,
+        space: space.name,
+        description,
+      })),
+    );
     printResult(list, rows, () =>
       formatTable(rows, [
         { title: "NAME", cell: (row) => row.name },
-        { title: "WHERE THE CELLS COME FROM", cell: (row) => row.description },
+        { title: "SPACE", cell: (row) => row.space },
+        { title: "WHERE IT COMES FROM", cell: (row) => row.description },
+      ]),
+    );
+  });
+
+  const spaces = arch.command("spaces").description("the search spaces");
+  spaces.action(() => {
+    const rows = allSpaces().map(({ name, description, choices }) => ({
+      name,
+      choices: choices.length,
+      candidates: choices.reduce((sum, { candidates }) => sum + candidates.length, 0),
+      kept: choices.reduce((sum, { kept }) => sum + kept, 0),
+      description,
+    }));
+    printResult(spaces, rows, () =>
+      formatTable(rows, [
+        { title: "SPACE", cell: (row) => row.name },
+        { title: "CHOICES", align: "right", cell: (row) => String(row.choices) },
+        { title: "CANDIDATES", align: "right", cell: (row) => String(row.candidates) },
+        { title: "KEPT", align: "right", cell: (row) => String(row.kept) },
+        { title: "WHAT IT IS", cell: (row) => row.description },
       ]),
     );
   });
@@ -85,6 +129,10 @@ export function registerArch(program: Command): void {
   addExamples(arch, [
     ["arch show ISTA_twostage", "both cells as text"],
     ["arch show runs/my-search --epoch 3 --format python", "the cells after epoch 3, for a PyTorch program"],
+    [
+      "arch show runs/my-search --table nas-bench-201.csv.gz",
+      "the cells, and what a table of known accuracies says",
+    ],
     ["arch draw runs/my-search --out cells.png", "a picture of them"],
     [
       "arch params ISTA_ImageNet --cells 14 --channels 48 --image-size 224 --classes 1000 --stem imagenet",
@@ -99,17 +147,47 @@ function registerShow(arch: Command): void {
   const show = arch.command("show").description("print the cells").argument("<cells>", cellsArgument);
   show
     .addOption(epochOption())
-    .addOption(new Option("--format <form>", "how").choices(["text", "json", "python"]).default("text"))
+    .addOption(
+      new Option("--format <form>", "how; `own` is the text form of the space")
+        .choices(["text", "json", "python", "own"])
+        .default("text"),
+    )
+    .option("--table <file>", "its accuracies in this table (CSV, may be gzipped)")
     .action((word: string) => {
-      const { epoch, format } = show.opts<{ epoch?: number; format: string }>();
-      const { genotype, name } = findArchitecture(word, epoch);
+      const { epoch, format, table } = show.opts<{ epoch?: number; format: string; table?: string }>();
+      const found = findArchitecture(word, epoch);
+      if (table !== undefined) {
+        if (format !== "text")
+          throw new IstaError(
+            "USAGE",
+            `--table: expected --format text, got ${format}, which has no place for accuracies`,
+          );
+        showKnown(show, found, AccuracyTable.read(table, found.space));
+        return;
+      }
       const texts: Record<string, () => string> = {
-        text: () => `${printable(name)}\n\n${drawGenotypeText(genotype)}`,
-        json: () => formatGenotypeJson(genotype).trimEnd(),
-        python: () => formatGenotypePython(genotype),
+        text: () => `${printable(found.name)}\n\n${drawText(found)}`,
+        json: () => formatGenotypeJson(found).trimEnd(),
+        python: () => formatOwnText(found, "python"),
+        own: () => formatOwnText(found),
       };
-      printResult(show, genotype, texts[format]);
+      printResult(show, genotypeOf(found), texts[format]);
     });
+}
+
+function showKnown(show: Command, found: FoundArchitecture, table: AccuracyTable): void {
+  const knownAccuracies = table.lookup(found.selection);
+  printResult(show, { genotype: genotypeOf(found), knownAccuracies }, () => {
+    const rows: [string, string][] =
+      knownAccuracies === null
+        ? [["known accuracies", `not in ${printable(table.path)}`]]
+        : Object.entries(knownAccuracies).map(([column, value]) => [printable(column), `${value} %`]);
+    const known = formatTable(rows, [
+      { title: "", cell: ([name]) => name },
+      { title: "", cell: ([, value]) => value },
+    ]).trimStart();
+    return `${printable(found.name)}\n\n${drawText(found)}\n\n${known}`;
+  });
 }
 
 function registerDraw(arch: Command): void {
@@ -124,15 +202,15 @@ function registerDraw(arch: Command): void {
     .action(async (word: string) => {
       const { out, epoch, title } = draw.opts<{ out: string; epoch?: number; title?: string }>();
       checkDrawingPath(out);
-      const { genotype, name } = findArchitecture(word, epoch);
-      await writeDrawing(out, drawGenotypeSvg(genotype, { title: title ?? name }));
-      printResult(draw, { name, file: out }, () => out);
+      const found = findArchitecture(word, epoch);
+      await writeDrawing(out, drawSvg(found, { title: title ?? found.name }));
+      printResult(draw, { name: found.name, file: out }, () => out);
     });
 }
 
 interface ParamsOptions {
-  cells: number;
-  channels: number;
+  cells?: number;
+  channels?: number;
   imageSize: number;
   inputChannels: number;
   classes: number;
@@ -146,8 +224,8 @@ function registerParams(arch: Command): void {
     .command("params")
     .description("exact numbers of parameters and mult-adds of a network with the cells")
     .argument("<cells>", cellsArgument)
-    .option("--cells <n>", "number of cells", wholeNumber("--cells", 3), 20)
-    .option("--channels <n>", "channels of the first cell", wholeNumber("--channels", 1), 36)
+    .option("--cells <n>", "number of cells [usual in the space]", wholeNumber("--cells", 1))
+    .option("--channels <n>", "channels of the first cell [usual in the space]", wholeNumber("--channels", 1))
     .option(
       "--image-size <n>",
       "height and width of the images in pixels",
@@ -162,11 +240,15 @@ function registerParams(arch: Command): void {
     .option("--no-pool-batch-norm");
   params.action((word: string) => {
     const { poolBatchNorm, imageSize, ...rest } = params.opts<ParamsOptions>();
-    const { genotype, norms, name } = findArchitecture(word);
+    const found = findArchitecture(word);
+    const { norms, name, space } = found;
     const normalised = poolBatchNorm ?? norms?.afterPool ?? false;
-    const shape: NetworkShape = { ...rest, imageHeight: imageSize, imageWidth: imageSize };
-    const placement = normalised ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
-    const counts = countNetwork(evaluationNetwork(genotype, shape, placement));
+    const size = { ...space.usualSize.train, ...rest };
+    // A head that the space does not have is none, unless it was asked for.
+    const auxiliary = rest.auxiliary && space.hasAuxiliaryHead;
+    const shape: NetworkShape = { ...size, auxiliary, imageHeight: imageSize, imageWidth: imageSize };
+    const placement = normalised ? space.norms.normalisedEvaluation : space.norms.plainEvaluation;
+    const counts = countNetwork(evaluationNetwork(found, shape, placement));
     printResult(params, { name, shape, poolBatchNorm: normalised, ...counts }, () =>
       describeCounts(`${printable(name)}: ${describeShape(shape, normalised)}`, counts, shape),
     );
@@ -197,50 +279,50 @@ function describeCounts(title: string, counts: NetworkCounts, { auxiliary }: Net
   return `${title}\n\n${formatTable(rows, columns)}`;
 }
 
-interface NodeDifference {
-  cell: "normal" | "reduction";
-  node: number;
-  onlyInFirst: GenotypePair[];
-  onlyInSecond: GenotypePair[];
+interface ChoiceDifference {
+  choice: string;
+  onlyInFirst: string[];
+  onlyInSecond: string[];
 }
 
-interface GenotypeDifference {
+interface ArchitectureDifference {
   same: boolean;
-  /** Connections that both have, of the 16 of two cells. */
+  /** Candidates that both keep, and how many each keeps. */
   common: number;
-  nodes: NodeDifference[];
+  kept: number;
+  choices: ChoiceDifference[];
 }
 
-/** The order of the two connections of a node makes no difference. */
-function compareGenotypes(a: Genotype, b: Genotype): GenotypeDifference {
-  const nodes = cellTypes.flatMap((cell) => {
-    const key = cell === "normal" ? "normal" : "reduce";
-    return [0, 1, 2, 3].map((node): NodeDifference => {
-      const [first, second] = [a, b].map((genotype) => genotype[key].slice(2 * node, 2 * node + 2));
-      const without = (from: GenotypePair[], other: GenotypePair[]): GenotypePair[] =>
-        from.filter((pair) => !other.some((one) => `${one}` === `${pair}`));
-      return {
-        cell,
-        node: node + 2,
-        onlyInFirst: without(first, second),
-        onlyInSecond: without(second, first),
-      };
-    });
+/** The order of the candidates of a choice makes no difference. */
+function compareArchitectures(a: FoundArchitecture, b: FoundArchitecture): ArchitectureDifference {
+  const { space } = a;
+  if (b.space !== space)
+    throw new IstaError(
+      "USAGE",
+      `arch diff: expected two architectures of one space, got one of ${space.name} and one of ${b.space.name}`,
+    );
+  const choices = space.choices.map(({ name, candidates }, index): ChoiceDifference => {
+    const without = (from: readonly number[], other: readonly number[]): string[] =>
+      from.filter((one) => !other.includes(one)).map((one) => candidateName(candidates[one]));
+    const [first, second] = [a.selection[index], b.selection[index]];
+    return { choice: name, onlyInFirst: without(first, second), onlyInSecond: without(second, first) };
   });
-  const different = nodes.reduce((sum, { onlyInFirst }) => sum + onlyInFirst.length, 0);
+  const kept = a.selection.flat().length;
+  const different = choices.reduce((sum, { onlyInFirst }) => sum + onlyInFirst.length, 0);
   return {
-    same: sameGenotype(a, b),
-    common: a.normal.length + a.reduce.length - different,
-    nodes: nodes.filter(({ onlyInFirst }) => onlyInFirst.length > 0),
+    same: sameSelection(a.selection, b.selection),
+    common: kept - different,
+    kept,
+    choices: choices.filter(({ onlyInFirst }) => onlyInFirst.length > 0),
   };
 }
 
-function describeDifference({ same, common, nodes }: GenotypeDifference): string {
+function describeDifference({ same, common, kept, choices }: ArchitectureDifference): string {
   if (same) return "the same cells";
-  const lines = nodes.flatMap(({ cell, node, onlyInFirst, onlyInSecond }) => [
-    `${cell} cell, node ${node}`,
-    ...onlyInFirst.map(([operation, predecessor]) => `  - ${operation} ${predecessor}`),
-    ...onlyInSecond.map(([operation, predecessor]) => `  + ${operation} ${predecessor}`),
+  const lines = choices.flatMap(({ choice, onlyInFirst, onlyInSecond }) => [
+    choice,
+    ...onlyInFirst.map((name) => `  - ${name}`),
+    ...onlyInSecond.map((name) => `  + ${name}`),
   ]);
-  return [...lines, "", `${common} of 16 connections in common`].join("\n");
+  return [...lines, "", `${common} of ${kept} connections in common`].join("\n");
 }

@@ -5,7 +5,7 @@ import { readJson } from "../base/files.js";
 import { formatTable } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
 import { checkConfig, type RunKind, resolveConfig } from "../config/config.js";
-import { formatValue, options } from "../config/options.js";
+import { formatValue, optionsOf } from "../config/options.js";
 import { presets } from "../config/presets.js";
 import { addExamples, printResult } from "./frame.js";
 import { addConfigOptions, configLayers } from "./options.js";
@@ -48,7 +48,7 @@ function showConfig(command: Command, kind: RunKind): void {
   const { config, sources } = resolveConfig(kind, configLayers(command, kind));
   const values = config as unknown as Record<string, unknown>;
   printResult(command, config, () =>
-    formatTable(options[kind], [
+    formatTable(optionsOf(kind, String(values.method)), [
       { title: "OPTION", cell: ({ key }) => key },
       { title: "VALUE", cell: ({ key }) => formatValue(values[key]) },
       { title: "FROM", cell: ({ key }) => sources[key] },

@@ -4,6 +4,7 @@ import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import type { Command } from "commander";
 import { formatBytes } from "../base/format.js";
 import { packageVersion } from "../base/package.js";
+import { prepareEngine } from "./engine.js";
 import { addExamples, printResult } from "./frame.js";
 
 /** Below this, a core with vector units is held back by a BLAS without vector code. GFLOP/s per thread, float32. */
@@ -17,6 +18,7 @@ interface Finding {
 }
 
 async function examine(): Promise<Finding[]> {
+  await prepareEngine();
   const { engineInformation, setThreads } = await import("../engine/device.js");
   const { matrixProductRate } = await import("../engine/speed.js");
   const cores = availableParallelism();

@@ -3,18 +3,18 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
-import { drawGenotypeSvg } from "../drawing/cells.js";
+import { drawSvg } from "../drawing/cells.js";
 import { writeDrawing } from "../drawing/picture-file.js";
 import { formatGenotypeJson } from "../formats/genotype-json.js";
-import { formatGenotypePython } from "../formats/genotype-python.js";
 import type { ExportCheck } from "../model/export-model.js";
 import type { UsableModel } from "../model/open-model.js";
-import { findArchitecture } from "./arch.js";
+import { findArchitecture, formatOwnText } from "./arch.js";
 import { addExamples, printResult } from "./frame.js";
 import { addModelOptions, besideModel, openModelOf } from "./model-options.js";
 
 const networkFormats = ["safetensors", "onnx", "page"] as const;
-const cellFormats = ["genotype-python", "genotype-json", "svg"] as const;
+/** `genotype-text` is the form of the space: Python for DARTS cells, bars for NAS-Bench-201. */
+const cellFormats = ["genotype-text", "genotype-python", "genotype-json", "svg"] as const;
 type NetworkFormat = (typeof networkFormats)[number];
 type CellFormat = (typeof cellFormats)[number];
 
@@ -85,13 +85,14 @@ async function exportCells(
   format: CellFormat,
   out: string | undefined,
 ): Promise<void> {
-  const { genotype, name } = word.endsWith(".safetensors")
-    ? { ...(await openModelOf(command, word)), name: word }
+  const found = word.endsWith(".safetensors")
+    ? { ...(await openModelOf(command, word)).architecture, name: word }
     : findArchitecture(word);
   const texts: Record<CellFormat, () => string> = {
-    "genotype-python": () => `${formatGenotypePython(genotype)}\n`,
-    "genotype-json": () => formatGenotypeJson(genotype),
-    svg: () => drawGenotypeSvg(genotype, { title: name }),
+    "genotype-text": () => `${formatOwnText(found)}\n`,
+    "genotype-python": () => `${formatOwnText(found, "python")}\n`,
+    "genotype-json": () => formatGenotypeJson(found),
+    svg: () => drawSvg(found, { title: found.name }),
   };
   const text = texts[format]();
   if (out === undefined) {

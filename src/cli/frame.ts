@@ -33,11 +33,6 @@ export function printResult(command: Command, value: unknown, text: () => string
   process.stdout.write(`${wantsJson(command) ? JSON.stringify(value, null, 2) : text()}\n`);
 }
 
-/** A message beside the result, to standard error: a warning, or what goes on. */
-export function printWarning(message: string): void {
-  process.stderr.write(`${styled("warning", "yellow", process.stderr)}: ${printable(message)}\n`);
-}
-
 /** The error as an IstaError: wrong usage found by commander, or a mistake of ours. */
 function asIstaError(error: unknown): IstaError {
   if (error instanceof IstaError) return error;

@@ -14,7 +14,7 @@ let program: string;
 let folder: string;
 beforeAll(() => {
   program = compiledProgram();
-});
+}, 120_000);
 beforeEach(() => {
   folder = fs.mkdtempSync(join(tmpdir(), "ista-nas-cli-"));
 });
@@ -81,7 +81,19 @@ describe("usage", () => {
     ],
     [
       ["config", "show", "search", "--validation-fraction", "0"],
-      "error CONFIG_VALUE: validationFraction (--validation-fraction): must be above 0 in two-stage mode",
+      "error CONFIG_VALUE: validationFraction (--validation-fraction): expected a share above 0 with ista-two-stage",
+    ],
+    [
+      ["config", "show", "search", "--train-epochs", "3"],
+      'error CONFIG_UNKNOWN: options: unknown key "trainEpochs" for search; it is an option of ista-one-stage',
+    ],
+    [
+      ["config", "show", "search", "--method", "ista-onestage"],
+      "error CONFIG_VALUE: --method: expected a known search method",
+    ],
+    [
+      ["config", "show", "search", "--mode", "one-stage", "--method", "ista-two-stage"],
+      "error CONFIG_VALUE: --mode",
     ],
     [["config", "show", "search", "extra"], "error USAGE: too many arguments"],
     [["config", "presets", "demo-trian"], "did you mean demo-train?"],
@@ -198,6 +210,25 @@ describe("config", () => {
     });
   });
 
+  it("knows the options of the search method that was chosen, and `--mode` as its old name", () => {
+    const shown = (...words: string[]) =>
+      JSON.parse(call("config", "show", "search", ...words, "--json").out);
+    expect(shown("--mode", "one-stage", "--train-epochs", "3")).toMatchObject({
+      method: "ista-one-stage",
+      trainEpochs: 3,
+    });
+    expect(shown("--method", "ista-two-stage")).not.toHaveProperty("trainEpochs");
+    expect(call("config", "show", "search", "--mode", "one-stage").out).toMatch(
+      /^method +ista-one-stage +--method$/m,
+    );
+    const { out } = call("config", "show", "search", "--help");
+    expect(out).toMatch(/^Options of ista-one-stage:\n {2}--train-epochs/m);
+    expect(out).toMatch(/^Options of ista-two-stage, ista-one-stage:$/m);
+    expect(out).not.toContain("--mode");
+    fs.writeFileSync(join(folder, "old.json"), '{"mode": "two-stage", "trainEpochs": 600}');
+    expect(call("config", "check", "search", "old.json").status).toBe(0);
+  });
+
   it("presets lists all and prints one as a file that --config takes", () => {
     const { out } = call("config", "presets");
     for (const name of Object.keys(presets)) expect(out).toContain(name);
@@ -243,8 +274,8 @@ describe("runs", () => {
     makeRun("unfinished", null);
     const { out } = call("runs", "compare", "a", "b", "runs/c");
     expect(out).toMatch(/^a +ISTA_twostage +1 +finished +4 +91\.00 %/m);
-    expect(out).toMatch(/^ISTA_twostage +demo-train +train +2 +92\.00 % ± 1\.41 %/m);
-    expect(out).toMatch(/^random +demo-train +train +1 +85\.00 %/m);
+    expect(out).toMatch(/^ISTA_twostage +demo-train +train +darts +2 +92\.00 % ± 1\.41 %/m);
+    expect(out).toMatch(/^random +demo-train +train +darts +1 +85\.00 %/m);
     expect(JSON.parse(call("runs", "compare", "a", "b", "--json").out).groups).toHaveLength(1);
     expect(call("runs", "compare", "a", "unfinished")).toMatchObject({
       status: 1,

@@ -2,6 +2,7 @@
 // Nothing imported here loads the tensor library; commands that need it import it inside their actions.
 import type { Command } from "commander";
 import { packageVersion } from "../base/package.js";
+import { loadPlugin, pluginsIn } from "../methods/plugins.js";
 import { registerArch } from "./arch.js";
 import { registerBench } from "./bench.js";
 import { registerConfig } from "./config.js";
@@ -22,7 +23,12 @@ export function buildProgram(): Command {
     .description("Finds convolutional networks for your images by sparse coding (ISTA-NAS, NeurIPS 2020).")
     .version(packageVersion, "--version", "print the version")
     .option("--json", "print results and errors as JSON")
-    .option("--verbose", "print the stack of errors");
+    .option("--verbose", "print the stack of errors")
+    .option(
+      "--plugin <file>",
+      "JavaScript module that adds search spaces or methods; may be given several times",
+      (file: string, before: string[] = []) => [...before, file],
+    );
   registerDemo(program);
   registerSearch(program);
   registerTrain(program);
@@ -51,6 +57,8 @@ export async function main(words: readonly string[]): Promise<void> {
   const fail = (error: unknown): never => process.exit(reportError(error, global));
   process.on("uncaughtException", fail);
   try {
+    // Plug-ins add flags of their own, so they come before all flags are read.
+    for (const file of pluginsIn(words)) await loadPlugin(file);
     await buildProgram().parseAsync(words as string[], { from: "user" });
   } catch (error) {
     fail(error);

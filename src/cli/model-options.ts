@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 // Types only: the module behind them loads the tensor library, and help must not.
 import type { ModelHints, UsableModel } from "../model/open-model.js";
+import { prepareEngine } from "./engine.js";
 import { findRun } from "./runs.js";
 
 /** Reads a whole number of at least `least` after `flag`. */
@@ -15,7 +16,7 @@ export const wholeNumber =
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
     throw new IstaError(
       "USAGE",
-      `${flag}: expected a whole number of at least ${least}, came ${JSON.stringify(text)}`,
+      `${flag}: expected a whole number of at least ${least}, got ${JSON.stringify(text)}`,
     );
   };
 
@@ -59,6 +60,7 @@ export function findModel(word: string): string {
 /** Opens the model that the command's first argument and flags name. */
 export async function openModelOf(command: Command, word: string): Promise<UsableModel> {
   const { openModel } = await import("../model/open-model.js");
+  await prepareEngine();
   return openModel(findModel(word), command.opts<ModelHints>());
 }
 

@@ -1,16 +1,22 @@
 // Command-line flags made from the configuration schemas, and the way back from parsed flags to configuration layers.
 import { type Command, Option } from "commander";
 import type { ConfigLayers, RunKind } from "../config/config.js";
-import { formatValue, options, parseFlagValue, type Option as RunOption } from "../config/options.js";
+import { formatValue, optionGroups, parseFlagValue, type Option as RunOption } from "../config/options.js";
 import { presets } from "../config/presets.js";
 
 const placeholders = { integer: "<n>", number: "<x>", numbers: "<x,...>", string: "<text>", boolean: "" };
 
+const longestPlaceholder = 20;
+
 function flagOption(option: RunOption): Option {
-  const placeholder = option.choices === null ? placeholders[option.type] : `<${option.choices.join("|")}>`;
+  const words = option.choices?.join("|") ?? "";
+  // Many words would push all descriptions aside.
+  const long = words.length > longestPlaceholder;
+  const placeholder = option.choices === null ? placeholders[option.type] : long ? "<name>" : `<${words}>`;
+  const known = long ? `: ${option.choices!.join(", ")}` : "";
   return new Option(
     `--${option.flag} ${placeholder}`.trim(),
-    `${option.description} [${formatValue(option.default)}]`,
+    `${option.description}${known} [${formatValue(option.default)}]`,
   );
 }
 
@@ -19,11 +25,16 @@ export function addConfigOptions(command: Command, kind: RunKind): Command {
   const names = Object.keys(presets).filter((name) => presets[name].kind === kind);
   command.option("--preset <name>", `start from a preset: ${names.join(", ")}`);
   command.option("--config <file>", "JSON file with options; flags win over it, it wins over the preset");
-  for (const option of options[kind]) {
-    if (option.key === "preset") continue;
-    command.addOption(flagOption(option));
-    if (option.type === "boolean") command.addOption(new Option(`--no-${option.flag}`).hideHelp());
+  for (const { heading, options } of optionGroups(kind)) {
+    for (const option of options) {
+      if (option.key === "preset") continue;
+      const made = flagOption(option);
+      command.addOption(heading === null ? made : made.helpGroup(`${heading}:`));
+      if (option.type === "boolean") command.addOption(new Option(`--no-${option.flag}`).hideHelp());
+    }
   }
+  if (kind === "search")
+    command.addOption(new Option("--mode <two-stage|one-stage>", "old name of --method ista-...").hideHelp());
   return command;
 }
 
@@ -45,7 +56,8 @@ export interface RunLocation {
 export function configLayers(command: Command, kind: RunKind): ConfigLayers {
   const given = command.opts<Record<string, unknown>>();
   const flags: Record<string, unknown> = {};
-  for (const option of options[kind]) {
+  if (given.mode !== undefined) flags.mode = given.mode;
+  for (const option of optionGroups(kind).flatMap(({ options }) => options)) {
     const { key, type } = option;
     if (key === "preset" || command.getOptionValueSource(key) !== "cli") continue;
     // Read here and not by commander's own parser, which turns a null into an empty text.

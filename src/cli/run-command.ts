@@ -1,9 +1,12 @@
 // What the commands that run for long have in common: flags, resumption, signals, progress, and the words at the end.
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
+import { styled } from "../base/terminal.js";
 import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js";
 // Types only: the modules behind them load the tensor library, and help must not.
 import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
+import { spaceOfTraining } from "../run/architecture.js";
+import { prepareEngine } from "./engine.js";
 import { wantsJson } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
@@ -24,10 +27,12 @@ export function runRequest<Kind extends RunKind>(
   const layers = configLayers(command, kind);
   const { resume, out, root, name } = command.opts<RunLocation & { resume?: string }>();
   if (resume === undefined) {
-    const { config } = resolveConfig(kind, {
+    const { config, notes } = resolveConfig(kind, {
       ...layers,
+      ...(kind === "train" ? { spaceOf: spaceOfTraining } : {}),
       preset: layers.preset ?? (layers.file ? undefined : preset),
     });
+    for (const note of notes) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
     return { config: config as ConfigOf[Kind], out, root, name };
   }
   const alien = (["preset", "config", "out", "name"] as const).filter(
@@ -55,6 +60,7 @@ export async function carryOut(
     progress.warn(`${signal}: the present step is finished and saved; once more ends at once`);
   });
   try {
+    await prepareEngine();
     const result = await run({
       observer: {
         progress: (state) => progress.update(state),

@@ -12,7 +12,15 @@ import {
   formatTable,
 } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
-import { type Comparison, type ComparisonGroup, compareRuns, type Spread } from "../run/compare.js";
+import { printable } from "../base/terminal.js";
+import { formatKnown } from "../formats/accuracy-table.js";
+import {
+  type Comparison,
+  type ComparisonGroup,
+  compareRuns,
+  knownAccuracy,
+  type Spread,
+} from "../run/compare.js";
 import { RunDirectory } from "../run/directory.js";
 import { describeRun, listRuns, type RunListing } from "../run/listing.js";
 import type { RunSummary } from "../run/summary.js";
@@ -131,6 +139,15 @@ function summaryFacts(summary: RunSummary): [string, string][] {
     ["mult-adds", dash(summary.multiplyAdds, formatCount)],
     ["validation accuracy", dash(summary.validationAccuracy, accuracy)],
     ["test accuracy", dash(summary.testAccuracy, accuracy)],
+    ...(summary.knownAccuracies === null
+      ? []
+      : [["known accuracies", printable(formatKnown(summary.knownAccuracies))] as [string, string]]),
+    ...(summary.projectionGap === null
+      ? []
+      : [["projection gap", accuracy(summary.projectionGap)] as [string, string]]),
+    ...(summary.kendallTau === null
+      ? []
+      : [["Kendall's tau", dash(summary.kendallTau.tau, tau)] as [string, string]]),
     ["time", formatDuration(summary.seconds)],
     ["peak memory", dash(summary.peakMemoryBytes, formatBytes)],
   ];
@@ -156,7 +173,8 @@ const spread = (value: Spread | null, format: (value: number) => string): string
 const groupColumns: Column<ComparisonGroup>[] = [
   { title: "ARCHITECTURE", cell: (group) => group.arch },
   { title: "PRESET", cell: (group) => group.preset ?? "-" },
-  { title: "KIND", cell: (group) => group.kind },
+  { title: "KIND", cell: (group) => group.method ?? group.kind },
+  { title: "SPACE", cell: (group) => group.space ?? "-" },
   { title: "SEEDS", align: "right", cell: (group) => String(group.seeds.length) },
   { title: "TEST", align: "right", cell: (group) => spread(group.testAccuracy, accuracy) },
   { title: "VALIDATION", align: "right", cell: (group) => spread(group.validationAccuracy, accuracy) },
@@ -178,9 +196,47 @@ const runColumns: Column<Comparison["runs"][number]>[] = [
   { title: "TIME", align: "right", cell: (run) => formatDuration(run.seconds) },
 ];
 
-export function formatComparison({ runs, groups }: Comparison): string {
-  const table = formatTable(runs, runColumns);
+/** Columns that only some comparisons have: those of known accuracies, the projection gap, Kendall's tau. */
+function findingColumns<Row>(
+  comparison: Comparison,
+  cell: (row: Row, column: FindingColumn) => string,
+): Column<Row>[] {
+  const { runs, knownColumns } = comparison;
+  const columns: FindingColumn[] = [
+    ...knownColumns.map((name): FindingColumn => ({ kind: "known", name })),
+    ...(runs.some(({ projectionGap }) => projectionGap !== null) ? [{ kind: "gap" } as const] : []),
+    ...(runs.some(({ kendallTau }) => kendallTau !== null) ? [{ kind: "tau" } as const] : []),
+  ];
+  return columns.map((column) => ({
+    title: column.kind === "known" ? printable(column.name) : column.kind === "gap" ? "GAP" : "TAU",
+    align: "right",
+    cell: (row) => cell(row, column),
+  }));
+}
+
+type FindingColumn = { kind: "known"; name: string } | { kind: "gap" } | { kind: "tau" };
+
+/** Per cent, as tables of known accuracies have it. */
+const known = (value: number): string => `${value.toFixed(2)} %`;
+const tau = (value: number): string => value.toFixed(3);
+
+export function formatComparison(comparison: Comparison): string {
+  const { runs, groups } = comparison;
+  const table = formatTable(runs, [
+    ...runColumns,
+    ...findingColumns<Comparison["runs"][number]>(comparison, (run, column) => {
+      if (column.kind === "known") return dash(knownAccuracy(run, column.name), known);
+      return column.kind === "gap" ? dash(run.projectionGap, accuracy) : dash(run.kendallTau?.tau, tau);
+    }),
+  ]);
   // Without repeated architectures the second table would say the first again.
   if (groups.every((group) => group.seeds.length < 2)) return table;
-  return `${table}\n\nmean ± standard deviation over runs of one architecture:\n${formatTable(groups, groupColumns)}`;
+  const columns = [
+    ...groupColumns,
+    ...findingColumns<ComparisonGroup>(comparison, (group, column) => {
+      if (column.kind === "known") return spread(group.knownAccuracies[column.name], known);
+      return column.kind === "gap" ? spread(group.projectionGap, accuracy) : spread(group.kendallTau, tau);
+    }),
+  ];
+  return `${table}\n\nmean ± standard deviation over runs of one kind, preset and space:\n${formatTable(groups, columns)}`;
 }

@@ -2,9 +2,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { IstaError } from "../base/errors.js";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
+import { suggestion } from "../base/nearest.js";
 import { resolveConfig, type SearchConfig } from "../config/config.js";
+import { findMethodOptions } from "../config/methods.js";
+import { presets } from "../config/presets.js";
 import type { RunRequest, RunResult } from "../course/execute.js";
+import { spaceOfTraining } from "../run/architecture.js";
 import { addExamples } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
 import { trainedWords } from "./train.js";
@@ -12,7 +17,7 @@ import { trainedWords } from "./train.js";
 function searchedWords({ path, summary }: RunResult, oneStage: boolean): string {
   const size = `${formatCount(summary.parameters ?? 0)} parameters, ${formatCount(summary.multiplyAdds ?? 0)} mult-adds`;
   const lines = [
-    `Found ${join(path, "genotype.json")} in ${formatDuration(summary.seconds)} (super-net ${size}); drawing: ${join(path, "cells.svg")}`,
+    `Found ${join(path, "genotype.json")} in ${formatDuration(summary.seconds)} (${size} at its size in the search); drawing: ${join(path, "cells.svg")}`,
   ];
   if (!oneStage) return [...lines, `Next: ista-nas train --arch ${path} --data DIR`].join("\n");
   const figure =
@@ -21,6 +26,16 @@ function searchedWords({ path, summary }: RunResult, oneStage: boolean): string 
   return [...lines, `Next: ista-nas predict ${path} PICTURE, or ista-nas export ${path} --format onnx`].join(
     "\n",
   );
+}
+
+/** @throws IstaError CONFIG_VALUE where there is no such preset of a training */
+function checkTrainPreset({ trainPreset }: SearchConfig): void {
+  const known = Object.keys(presets).filter((name) => presets[name].kind === "train");
+  if (!known.includes(trainPreset))
+    throw new IstaError(
+      "CONFIG_VALUE",
+      `--train-preset: expected a preset of a training, got ${JSON.stringify(trainPreset)}; ${suggestion(trainPreset, known)}`,
+    );
 }
 
 /**
@@ -44,7 +59,7 @@ function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"tr
     skipBroken,
   };
   return {
-    config: resolveConfig("train", { preset: config.trainPreset, flags }).config,
+    config: resolveConfig("train", { preset: config.trainPreset, flags, spaceOf: spaceOfTraining }).config,
     out,
   };
 }
@@ -55,6 +70,8 @@ export function registerSearch(program: Command): void {
     .description("find the cells of a network for your images, or (one-stage) the trained network itself")
     .action(async (_options: unknown, command: Command) => {
       const request = runRequest(command, "search");
+      // A training that cannot follow is better known before the search than after it.
+      if ("config" in request && request.config.thenTrain) checkTrainPreset(request.config);
       // Loaded here, because it loads the tensor library.
       const { runSearch } = await import("../methods/run-search.js");
       const { runTraining } = await import("../training/run-training.js");
@@ -72,7 +89,9 @@ export function registerSearch(program: Command): void {
           return runTraining(followingTraining(config, found), control);
         },
         (result) =>
-          trained ? trainedWords(result) : searchedWords(result, configOf(result).mode === "one-stage"),
+          trained
+            ? trainedWords(result)
+            : searchedWords(result, findMethodOptions(configOf(result).method).trainsNetwork === true),
       );
     });
   addRunOptions(command, "search");
@@ -86,6 +105,10 @@ export function registerSearch(program: Command): void {
     [
       "search --preset cifar10-one-stage --data cifar-10-batches-bin --max-params 3.7e6",
       "search and training in one run",
+    ],
+    [
+      "search --method spos --space nas-bench-201 --data cifar-10-batches-bin",
+      "another method, in another space",
     ],
     ["search --resume runs/search-20240607-153000", "go on with a run that was stopped"],
   ]);

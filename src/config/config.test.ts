@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IstaError } from "../base/errors.js";
 import { checkConfig, configForResume, dataFolder, resolveConfig, resumableKeys } from "./config.js";
-import { formatValue, options, parseFlagValue } from "./options.js";
+import { usualMethod } from "./methods.js";
+import { formatValue, type Option, optionGroups, optionsOf, parseFlagValue } from "./options.js";
 import { presets } from "./presets.js";
 import type { RunKind } from "./schema.js";
 
@@ -35,7 +36,7 @@ describe("presets", () => {
   it("hold the numbers of the two-stage search in the paper", () => {
     const { config } = resolveConfig("search", { preset: "cifar10-two-stage" });
     expect(config).toMatchObject({
-      mode: "two-stage",
+      method: "ista-two-stage",
       epochs: 50,
       batchSize: 256,
       cells: 8,
@@ -61,7 +62,7 @@ describe("presets", () => {
   it("hold the numbers of the one-stage search in the paper", () => {
     const { config } = resolveConfig("search", { preset: "cifar10-one-stage" });
     expect(config).toMatchObject({
-      mode: "one-stage",
+      method: "ista-one-stage",
       trainEpochs: 600,
       batchSize: 96,
       cells: 20,
@@ -165,10 +166,10 @@ describe("errors", () => {
       "search",
       { epochs: "3" },
       "CONFIG_VALUE",
-      'expected a whole number, at least 1, came "3"',
+      'expected a whole number, at least 1, got "3"',
     ],
-    ["a broken number", "search", { cells: 2 }, "CONFIG_VALUE", "cells (file"],
-    ["an unknown word", "search", { recovery: "paths" }, "CONFIG_VALUE", "expected one of top-s, path, came"],
+    ["a broken number", "search", { cells: 0 }, "CONFIG_VALUE", "cells (file"],
+    ["an unknown word", "search", { recovery: "paths" }, "CONFIG_VALUE", "expected one of top-s, path, got"],
     ["a wrong length", "search", { codeBetas: [0.5] }, "CONFIG_VALUE", "expected 2 numbers"],
     ["an odd image size", "train", { imageSize: 30 }, "CONFIG_VALUE", "divisible by 4, or none"],
     ["a bad device", "train", { device: "gpu" }, "CONFIG_VALUE", "device"],
@@ -178,14 +179,14 @@ describe("errors", () => {
       "search",
       { validationFraction: 0 },
       "CONFIG_VALUE",
-      "must be above 0",
+      "expected a share above 0",
     ],
     [
       "training after one stage",
       "search",
-      { mode: "one-stage", thenTrain: true },
+      { method: "ista-one-stage", thenTrain: true },
       "CONFIG_VALUE",
-      "two-stage",
+      "thenTrain (file",
     ],
     ["a list", "search", [], "CONFIG_FILE", "JSON object"],
     ["no JSON", "search", "epochs: 3", "FILE_JSON", "expected JSON"],
@@ -209,7 +210,7 @@ describe("errors", () => {
     const path = file({ epochs: 0 });
     const { message } = failure(() => resolveConfig("train", { file: path, flags: { momentum: 1 } }));
     expect(message).toContain(`epochs (file ${path})`);
-    expect(message).toContain("momentum (--momentum): expected a number, at least 0, below 1, came 1");
+    expect(message).toContain("momentum (--momentum): expected a number, at least 0, below 1, got 1");
   });
 
   it("a run needs data", () => {
@@ -219,12 +220,12 @@ describe("errors", () => {
 });
 
 describe("flags", () => {
-  const option = (kind: RunKind, key: string) => options[kind].find((one) => one.key === key)!;
+  const all = (kind: RunKind): Option[] => optionGroups(kind).flatMap(({ options }) => options);
+  const option = (kind: RunKind, key: string): Option => all(kind).find((one) => one.key === key)!;
 
   it("have kebab-case names, and a description with every one", () => {
     expect(option("search", "maxMultAdds").flag).toBe("max-mult-adds");
-    for (const one of [...options.search, ...options.train])
-      expect(one.description.length).toBeGreaterThan(8);
+    for (const one of [...all("search"), ...all("train")]) expect(one.description.length).toBeGreaterThan(8);
   });
 
   it("are read as their types", () => {
@@ -253,6 +254,16 @@ describe("resume", () => {
     expect(changes).toEqual([`goes on with --epochs 99 instead of ${saved.epochs}`]);
   });
 
+  it("takes the same of a training", () => {
+    const before = resolveConfig("train", { preset: "demo-train", flags: { threads: 2 } }).config;
+    expect(configForResume("train", before, {})).toEqual({ config: before, changes: [] });
+    expect(configForResume("train", before, { epochs: 9 }).config).toEqual({ ...before, epochs: 9 });
+    expect(failure(() => configForResume("train", before, { seed: 5 })).code).toBe("CONFIG_RESUME");
+    expect(failure(() => configForResume("train", before, { method: "ista-one-stage" })).code).toBe(
+      "CONFIG_UNKNOWN",
+    );
+  });
+
   it("refuses everything else by name, with both values", () => {
     const error = failure(() => configForResume("search", saved, { seed: 5, batchSize: 7, epochs: 99 }));
     expect(error.code).toBe("CONFIG_RESUME");
@@ -267,7 +278,9 @@ describe("resume", () => {
   });
 
   it("knows only options that exist", () => {
-    const known = [...options.search, ...options.train].map(({ key }) => key);
+    const known = [...optionsOf("search", usualMethod), ...optionsOf("search", "ista-one-stage")].map(
+      ({ key }) => key,
+    );
     for (const key of resumableKeys) expect(known).toContain(key);
   });
 });

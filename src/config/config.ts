@@ -5,9 +5,12 @@ import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
 import { suggestion } from "../base/nearest.js";
 import { packageFolder } from "../base/package.js";
-import { formatValue, options } from "./options.js";
+import { findSpace, usualSpace } from "../space/registry.js";
+import type { Space } from "../space/space.js";
+import { allMethodOptions, schemaOf, usualMethod } from "./methods.js";
+import { formatValue, type Option, optionsOf } from "./options.js";
 import { presets } from "./presets.js";
-import { type ConfigOf, type RunKind, schemas } from "./schema.js";
+import type { ConfigOf, RunKind } from "./schema.js";
 
 export type { ConfigOf, RunKind, SearchConfig, SearchInput, TrainConfig, TrainInput } from "./schema.js";
 
@@ -21,6 +24,8 @@ export interface ConfigLayers {
   file?: string;
   /** Options given as flags (or by a program), by camel-case name. */
   flags?: Readonly<Record<string, unknown>>;
+  /** The space of what was given, where an option other than `space` says it; its usual size lies below presets. */
+  spaceOf?: (given: Readonly<Record<string, unknown>>) => Space;
 }
 
 export interface ResolvedConfig<Kind extends RunKind> {
@@ -29,6 +34,8 @@ export interface ResolvedConfig<Kind extends RunKind> {
   config: ConfigOf[Kind];
   /** Where each option's value comes from: `default`, `preset NAME`, `file PATH` or the flag. */
   sources: Readonly<Record<string, string>>;
+  /** What the user should know, such as values of a preset that were left out. */
+  notes: readonly string[];
 }
 
 type Values = Record<string, unknown>;
@@ -39,28 +46,83 @@ type Values = Record<string, unknown>;
  *   message), CONFIG_FILE where the file holds no JSON object.
  */
 export function resolveConfig<Kind extends RunKind>(kind: Kind, layers: ConfigLayers): ResolvedConfig<Kind> {
-  const flags = layers.flags ?? {};
-  const file = layers.file === undefined ? {} : readConfigFile(layers.file);
-  checkKeys(kind, file, `configuration file ${layers.file}`);
-  checkKeys(kind, flags, "options");
+  const flags = renamed(layers.flags ?? {});
+  const file = renamed(layers.file === undefined ? {} : readConfigFile(layers.file));
   const presetName = layers.preset ?? (file.preset as string | null | undefined) ?? null;
   const preset = presetName === null ? {} : presetValues(kind, String(presetName));
+  const given: Values = { ...preset, ...file, ...flags };
+  const known = optionsOf(kind, methodOf(given));
+  checkKeys(kind, file, known, `configuration file ${layers.file}`);
+  checkKeys(kind, flags, known, "options");
+  const space = layers.spaceOf?.(given) ?? spaceOf(given);
+  const usual = usualSize(kind, space);
+  // A preset may be of another method or space than the one that is wanted: what that one does not know, and the size that goes
+  // with the preset's own space, are left out.
+  const otherSpace = (preset.space ?? usualSpace.name) !== space.name;
+  const sized = ["cells", "channels", ...(space.hasAuxiliaryHead ? [] : ["auxiliaryWeight"])];
+  const fitting = Object.fromEntries(
+    Object.entries(preset).filter(
+      ([key]) => known.some((one) => one.key === key) && !(otherSpace && sized.includes(key)),
+    ),
+  );
 
-  const values: Values = { ...preset, ...file, ...flags, preset: presetName };
+  const values: Values = { ...usual, ...fitting, ...file, ...flags, preset: presetName };
+  if (layers.spaceOf !== undefined) {
+    const named = flags.space ?? file.space;
+    if (typeof named === "string" && named !== space.name)
+      throw new IstaError(
+        "CONFIG_VALUE",
+        `--space ${named}: expected ${space.name}, the space of the architecture, or no --space`,
+      );
+    values.space = space.name;
+  }
+  const notes = leftOut(preset, fitting, presetName);
   const sources: Record<string, string> = {};
-  for (const { key, flag } of options[kind]) {
+  for (const { key, flag } of known) {
     sources[key] =
       key in flags
         ? `--${flag}`
         : key in file
           ? `file ${layers.file}`
-          : key in preset
+          : key in fitting
             ? `preset ${presetName}`
-            : "default";
+            : key in usual
+              ? "usual in the space"
+              : "default";
   }
   if (layers.preset !== undefined) sources.preset = "--preset";
   const config = check(kind, values, (key) => sources[key]);
-  return { kind, config, sources };
+  return { kind, config, sources, notes };
+}
+
+/** `mode` is the old name of `method`; a file that has it may hold options of the other mode, which never had an effect. */
+function renamed(values: Readonly<Record<string, unknown>>): Values {
+  if (!("mode" in values)) return { ...values };
+  const { mode, ...rest } = values;
+  const method = `ista-${String(mode)}`;
+  if ("method" in rest && rest.method !== method)
+    throw new IstaError(
+      "CONFIG_VALUE",
+      `--mode: expected it without --method, which it is the old name of, got both`,
+    );
+  const foreign = mode === "two-stage" ? ["trainEpochs", "freezeTolerance"] : [];
+  return { ...Object.fromEntries(Object.entries(rest).filter(([key]) => !foreign.includes(key))), method };
+}
+
+const methodOf = ({ method }: Values): string => (typeof method === "string" ? method : usualMethod);
+
+const spaceOf = ({ space }: Values): Space => (typeof space === "string" ? findSpace(space) : usualSpace);
+
+function leftOut(preset: Values, fitting: Values, name: unknown): string[] {
+  const keys = Object.keys(preset).filter((key) => !(key in fitting) && key !== "method");
+  if (keys.length === 0) return [];
+  return [`preset ${name}: left out ${keys.join(", ")}, which go with its own method and space`];
+}
+
+/** What is usual in a space other than the one that the defaults are for. */
+function usualSize(kind: RunKind, space: Space): Values {
+  if (space === usualSpace) return {};
+  return { ...space.usualSize[kind], ...(space.hasAuxiliaryHead ? {} : { auxiliaryWeight: 0 }) };
 }
 
 /**
@@ -75,8 +137,9 @@ export function checkConfig<Kind extends RunKind>(
   if (values === null || typeof values !== "object" || Array.isArray(values)) {
     throw new IstaError("CONFIG_FILE", `${where}: expected a JSON object with options`);
   }
-  checkKeys(kind, values as Values, where);
-  return check(kind, values as Values, () => where);
+  const known = renamed(values as Values);
+  checkKeys(kind, known, optionsOf(kind, methodOf(known)), where);
+  return check(kind, known, () => where);
 }
 
 function check<Kind extends RunKind>(
@@ -84,15 +147,15 @@ function check<Kind extends RunKind>(
   values: Values,
   source: (key: string) => string,
 ): ConfigOf[Kind] {
-  const result = schemas[kind].safeParse(values);
+  const result = schemaOf(kind, methodOf(values)).safeParse(values);
   if (!result.success) {
     const problems = new Map<string, string>();
     for (const issue of result.error.issues) {
       const key = String(issue.path[0]);
-      const option = options[kind].find((one) => one.key === key);
+      const option = optionsOf(kind, methodOf(values)).find((one) => one.key === key);
       const wish = issue.code === "custom" ? issue.message : `expected ${option?.expected ?? issue.message}`;
-      const came = issue.code === "custom" ? "" : `, came ${JSON.stringify(values[key])}`;
-      problems.set(key, `${key} (${source(key)}): ${wish}${came}`);
+      const got = issue.code === "custom" ? "" : `, got ${JSON.stringify(values[key])}`;
+      problems.set(key, `${key} (${source(key)}): ${wish}${got}`);
     }
     throw new IstaError("CONFIG_VALUE", [...problems.values()].join("; "));
   }
@@ -101,15 +164,16 @@ function check<Kind extends RunKind>(
   return config;
 }
 
-function checkKeys(kind: RunKind, values: Values, where: string): void {
-  const known = options[kind].map((option) => option.key);
+function checkKeys(kind: RunKind, values: Values, options: readonly Option[], where: string): void {
+  const known = options.map((option) => option.key);
   for (const key of Object.keys(values)) {
-    if (!known.includes(key)) {
-      throw new IstaError(
-        "CONFIG_UNKNOWN",
-        `${where}: unknown key ${JSON.stringify(key)} for ${kind}; ${suggestion(key, known)}`,
-      );
-    }
+    if (known.includes(key)) continue;
+    const owners = kind === "search" ? allMethodOptions().filter((method) => key in method.options) : [];
+    const way =
+      owners.length === 0
+        ? suggestion(key, known)
+        : `it is an option of ${owners.map(({ name }) => name).join(", ")}, not of the method that was chosen`;
+    throw new IstaError("CONFIG_UNKNOWN", `${where}: unknown key ${JSON.stringify(key)} for ${kind}; ${way}`);
   }
 }
 
@@ -146,6 +210,9 @@ export const resumableKeys: readonly string[] = [
   "saveEvery",
   "keepCheckpoints",
   "prefetch",
+  // These decide nothing.
+  "table",
+  "rankedArchitectures",
 ];
 
 /**
@@ -160,13 +227,18 @@ export function configForResume<Kind extends RunKind>(
   saved: ConfigOf[Kind],
   flags: Readonly<Record<string, unknown>>,
 ): { config: ConfigOf[Kind]; changes: string[] } {
-  checkKeys(kind, flags, "options");
-  const flagOf = (key: string): string => `--${options[kind].find((option) => option.key === key)!.flag}`;
-  const wanted = check(kind, { ...saved, ...flags }, flagOf) as unknown as Values;
   const before = saved as unknown as Values;
+  const options = optionsOf(kind, methodOf(before));
+  const given = renamed(flags);
+  checkKeys(kind, given, options, "options");
+  const flagOf = (key: string): string => `--${options.find((option) => option.key === key)!.flag}`;
+  // Checked as a run of its own method; whether another one was given is seen below.
+  const { method, ...others } = given;
+  const wanted = check(kind, { ...saved, ...others }, flagOf) as unknown as Values;
+  if (method !== undefined) wanted.method = method;
   const changes: string[] = [];
   const refused: string[] = [];
-  for (const key of Object.keys(flags)) {
+  for (const key of Object.keys(given)) {
     if (JSON.stringify(wanted[key]) === JSON.stringify(before[key])) continue;
     const step = `${flagOf(key)} ${formatValue(wanted[key])} instead of ${formatValue(before[key])}`;
     if (resumableKeys.includes(key)) changes.push(`goes on with ${step}`);
@@ -176,7 +248,7 @@ export function configForResume<Kind extends RunKind>(
     const may = resumableKeys.filter((key) => key in before).map(flagOf);
     throw new IstaError(
       "CONFIG_RESUME",
-      `--resume: the run keeps its own values, came ${refused.join("; ")}; only ${may.join(", ")} may change; start a new run for the rest`,
+      `--resume: the run keeps its own values, got ${refused.join("; ")}; only ${may.join(", ")} may change; start a new run for the rest`,
     );
   }
   return { config: wanted as unknown as ConfigOf[Kind], changes };

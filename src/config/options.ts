@@ -1,7 +1,8 @@
 // The options of a run read off their schema: name, flag, type, default, and what a value must be, in words.
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import { type RunKind, schemas } from "./schema.js";
+import { allMethodOptions, schemaOf } from "./methods.js";
+import { type RunKind, searchOptions } from "./schema.js";
 
 export interface Option {
   /** Name in configuration files, camel case. */
@@ -74,16 +75,58 @@ function readOption(key: string, property: Property): Option {
   };
 }
 
-function readOptions(kind: RunKind): readonly Option[] {
-  const { properties } = z.toJSONSchema(schemas[kind], { io: "input" });
-  return Object.entries(properties as Record<string, Property>).map(([key, value]) => readOption(key, value));
+const known = new Map<string, readonly Option[]>();
+
+/** The options of a training, or of a search by one method, in the order of the help. */
+export function optionsOf(kind: RunKind, method: string): readonly Option[] {
+  const name = kind === "train" ? kind : `${kind} ${method}`;
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  const { properties } = z.toJSONSchema(schemaOf(kind, method), { io: "input" });
+  const read = Object.entries(properties as Record<string, Property>).map(([key, value]) =>
+    readOption(key, value),
+  );
+  known.set(name, read);
+  return read;
 }
 
-/** The options of each kind of run, in the order of the help. */
-export const options: Readonly<Record<RunKind, readonly Option[]>> = {
-  search: readOptions("search"),
-  train: readOptions("train"),
-};
+/** Options under a heading; the first group, without one, is what every run of the kind has. */
+export interface OptionGroup {
+  readonly heading: string | null;
+  readonly options: readonly Option[];
+}
+
+/** Every option that some run of this kind has: for a search those of all methods, each once. */
+export function optionGroups(kind: RunKind): OptionGroup[] {
+  if (kind === "train") return [{ heading: null, options: optionsOf(kind, "") }];
+  const methods = allMethodOptions();
+  const common = optionsOf(kind, methods[0].name).filter(({ key }) => key in searchOptions);
+  const method: Option = {
+    key: "method",
+    flag: "method",
+    type: "string",
+    nullable: false,
+    choices: methods.map(({ name }) => name),
+    default: methods[0].name,
+    description: "how architectures are searched",
+    expected: `one of ${methods.map(({ name }) => name).join(", ")}`,
+  };
+  const owners = new Map<string, { option: Option; methods: string[] }>();
+  for (const { name, options: own } of methods)
+    for (const option of optionsOf(kind, name)) {
+      if (!(option.key in own)) continue;
+      const owner = owners.get(option.key) ?? { option, methods: [] };
+      owner.methods.push(name);
+      owners.set(option.key, owner);
+    }
+  const headings = new Map<string, Option[]>();
+  for (const { option, methods: names } of owners.values())
+    headings.set(names.join(", "), [...(headings.get(names.join(", ")) ?? []), option]);
+  return [
+    { heading: null, options: [method, ...common] },
+    ...[...headings].map(([names, options]) => ({ heading: `Options of ${names}`, options })),
+  ];
+}
 
 /** The value as it is written on the command line and in help texts. */
 export function formatValue(value: unknown): string {
@@ -101,7 +144,7 @@ export function parseFlagValue(option: Option, text: string): unknown {
     if (part.trim() === "" || !Number.isFinite(value)) {
       throw new IstaError(
         "CONFIG_VALUE",
-        `--${option.flag}: expected ${option.expected}, came ${JSON.stringify(text)}`,
+        `--${option.flag}: expected ${option.expected}, got ${JSON.stringify(text)}`,
       );
     }
     return value;

@@ -1,8 +1,9 @@
 // Named starting points: the numbers of the paper (arXiv 2010.06176, section 4), and small ones for a demonstration.
 import type { SearchInput, TrainInput } from "./schema.js";
 
+/** Values of a preset are checked like any others; those of a search may be options of its method. */
 export type Preset =
-  | { kind: "search"; description: string; values: SearchInput }
+  | { kind: "search"; description: string; values: SearchInput & Readonly<Record<string, unknown>> }
   | { kind: "train"; description: string; values: TrainInput };
 
 const imagenetImages = {
@@ -18,7 +19,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     kind: "search",
     description: "the paper's two-stage search on CIFAR-10: 8 cells, 16 channels, 50 epochs",
     values: {
-      mode: "two-stage",
+      method: "ista-two-stage",
       epochs: 50,
       batchSize: 256,
       cells: 8,
@@ -44,7 +45,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     description:
       "the paper's one-stage search on CIFAR-10: 20 cells, 36 channels, then 600 epochs of training on",
     values: {
-      mode: "one-stage",
+      method: "ista-one-stage",
       // The authors' run froze by itself after about 120 epochs; the limit leaves room for other seeds.
       epochs: 200,
       trainEpochs: 600,
@@ -77,7 +78,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     description: "one-stage search on ImageNet in the mobile setting: 14 cells, 48 channels, 224 pixels",
     values: {
       ...imagenetImages,
-      mode: "one-stage",
+      method: "ista-one-stage",
       epochs: 200,
       trainEpochs: 250,
       batchSize: 1024,
@@ -138,11 +139,30 @@ export const presets: Readonly<Record<string, Preset>> = {
       labelSmoothing: 0.1,
     },
   },
+  "nas-bench-201-train": {
+    kind: "train",
+    description: "the recipe of NAS-Bench-201's own accuracies: 15 cells, 16 channels, 200 epochs",
+    values: {
+      space: "nas-bench-201",
+      epochs: 200,
+      batchSize: 256,
+      cells: 15,
+      channels: 16,
+      learningRate: 0.1,
+      finalLearningRate: 0,
+      schedule: "cosine",
+      momentum: 0.9,
+      nesterov: true,
+      weightDecay: 5e-4,
+      gradientClip: 0,
+      normalisation: "cifar10",
+    },
+  },
   demo: {
     kind: "search",
     description: "a two-stage search on the bundled Fashion-MNIST images, about 2 minutes on 2 cores",
     values: {
-      mode: "two-stage",
+      method: "ista-two-stage",
       data: "bundled",
       epochs: 10,
       batchSize: 64,
@@ -160,7 +180,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     kind: "search",
     description: "the whole course of a one-stage search on the bundled images, a few minutes on 2 cores",
     values: {
-      mode: "one-stage",
+      method: "ista-one-stage",
       data: "bundled",
       epochs: 30,
       trainEpochs: 5,

@@ -1,10 +1,11 @@
-// The options of a search and of a training: one zod schema each gives types, flags, help text and file validation.
+// The options of searches and of trainings as zod schemas, which give types, flags, help text and file validation.
 import { z } from "zod";
+import { usualSpace } from "../space/registry.js";
 
-const count = (description: string, minimum = 1) => z.int().min(minimum).describe(description);
-const positive = (description: string) => z.number().positive().describe(description);
-const notNegative = (description: string) => z.number().nonnegative().describe(description);
-const fraction = (description: string) => z.number().min(0).lt(1).describe(description);
+export const count = (description: string, minimum = 1) => z.int().min(minimum).describe(description);
+export const positive = (description: string) => z.number().positive().describe(description);
+export const notNegative = (description: string) => z.number().nonnegative().describe(description);
+export const fraction = (description: string) => z.number().min(0).lt(1).describe(description);
 
 /** What both kinds of run know; the defaults that differ are set below. */
 const shared = {
@@ -54,6 +55,10 @@ const shared = {
   labelSmoothing: fraction("share of the target that is spread over all classes").default(0),
   dropPath: fraction("probability at the end of training with which a sample's branch is dropped").default(0),
   momentum: fraction("momentum of SGD").default(0.9),
+  nesterov: z
+    .boolean()
+    .default(false)
+    .describe("Nesterov's momentum: the gradient counts once more on top of it"),
   gradientClip: notNegative("largest global norm of the gradient; 0 = not clipped").default(5),
   seed: z.int().min(0).max(4294967295).default(0).describe("seed of every random number of the run"),
   threads: count("threads of the tensor engine; 0 = one per core", 0).default(0),
@@ -77,86 +82,69 @@ const shared = {
   ).default(0),
 };
 
-/** Options of `search`. The defaults are the paper's two-stage search on CIFAR-10 (arXiv 2010.06176, section 4). */
-export const searchSchema = z
-  .strictObject({
-    mode: z
-      .enum(["two-stage", "one-stage"])
-      .default("two-stage")
-      .describe("search a cell and train it later, or search and train at the target size in one run"),
-    ...shared,
-    epochs: count("epochs of the search; in one-stage mode the limit of the search phase").default(50),
-    trainEpochs: count("one-stage: epochs for which the frozen network trains on", 0).default(600),
-    batchSize: count("images per step").default(256),
-    cells: count("cells of the super-net", 3).default(8),
-    channels: z
-      .int()
-      .min(2)
-      .multipleOf(2)
-      .default(16)
-      .describe("channels of the first cell; doubled at each reduction"),
-    validationFraction: fraction(
-      "share of the training images held out: the codes learn from it in two-stage mode, both modes report figures on it",
-    ).default(0.5),
-    learningRate: positive("learning rate of the weights at the start").default(0.1),
-    finalLearningRate: notNegative("learning rate of the weights at the end of the cosine").default(0.001),
-    weightDecay: notNegative("weight decay of the weights, added to the gradient").default(3e-4),
-    recovery: z
-      .enum(["top-s", "path"])
-      .default("top-s")
-      .describe(
-        "how a sparse code is recovered: solve the LASSO and keep the largest entries, or follow its path until the support has the size",
-      ),
-    measurement: z
-      .enum(["uniform", "gaussian"])
-      .default("uniform")
-      .describe("distribution of the measurement matrices: uniform in [0, 1) or normal with variance 1/m"),
-    compressedLength: count("length m of the compressed code of a node").default(7),
-    lambda: notNegative("weight of the L1 norm in the LASSO").default(1e-5),
-    distinctPredecessors: z
-      .boolean()
-      .default(false)
-      .describe("forbid that both connections of a node come from the same predecessor"),
-    codeLearningRate: positive("learning rate of the codes (Adam)").default(6e-4),
-    codeWeightDecay: notNegative("weight decay of the codes, added to the gradient").default(1e-3),
-    codeBetas: z
-      .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
-      .default([0.5, 0.999])
-      .describe("decay of Adam's two moments for the codes"),
-    freezeTolerance: notNegative(
-      "one-stage: a node freezes when its sparse code moved by no more than this (L2 norm)",
-    ).default(1e-3),
-    maxParams: positive(
-      "largest number of parameters of the network with the chosen cells, at its size in the search; none = no limit",
-    )
-      .nullable()
-      .default(null),
-    maxMultAdds: positive("largest number of mult-adds of that network for one image; none = no limit")
-      .nullable()
-      .default(null),
-    thenTrain: z.boolean().default(false).describe("go on to train the found cell from scratch (two-stage)"),
-    trainPreset: z.string().default("cifar10-train").describe("preset of that training"),
-  })
-  .superRefine((config, context) => {
-    const refuse = (key: string, message: string): void =>
-      context.addIssue({ code: "custom", path: [key], message });
-    if (config.mode === "two-stage" && config.validationFraction === 0) {
-      refuse("validationFraction", "must be above 0 in two-stage mode: the codes learn from that part");
-    }
-    if (config.mode === "one-stage" && config.thenTrain) {
-      refuse("thenTrain", "belongs to two-stage mode: a one-stage search trains the network itself");
-    }
-  });
+/** Options that every search has, whatever its method; see methods.ts for the schema of one. */
+export const searchOptions = {
+  space: z
+    .string()
+    .min(1)
+    .default(usualSpace.name)
+    .describe("the search space: `ista-nas arch spaces` lists them; plug-ins add others"),
+  ...shared,
+  epochs: count("epochs of the search; of a one-stage search the limit of its search phase").default(50),
+  batchSize: count("images per step").default(256),
+  cells: count("cells of the super-net", 1).default(8),
+  channels: z
+    .int()
+    .min(2)
+    .multipleOf(2)
+    .default(16)
+    .describe("channels of the first cell; doubled where a network halves the size"),
+  validationFraction: fraction(
+    "share of the training images held out: what chooses the architecture learns from it (not in a one-stage search), and figures are reported on it",
+  ).default(0.5),
+  learningRate: positive("learning rate of the weights at the start").default(0.1),
+  finalLearningRate: notNegative("learning rate of the weights at the end of the cosine").default(0.001),
+  weightDecay: notNegative("weight decay of the weights, added to the gradient").default(3e-4),
+  maxParams: positive(
+    "largest number of parameters of the network with the chosen cells, at its size in the search; none = no limit",
+  )
+    .nullable()
+    .default(null),
+  maxMultAdds: positive("largest number of mult-adds of that network for one image; none = no limit")
+    .nullable()
+    .default(null),
+  table: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "file with known accuracies (CSV, may be gzipped): they are recorded beside the search, which never looks at them",
+    ),
+  rankedArchitectures: count(
+    "with a table: random architectures whose accuracies with the shared weights are compared with it at the end (Kendall's tau); 0 = none",
+    0,
+  ).default(0),
+  thenTrain: z.boolean().default(false).describe("go on to train the found architecture from scratch"),
+  trainPreset: z.string().default("cifar10-train").describe("preset of that training"),
+};
 
 /** Options of `train`. The defaults are the CIFAR-10 recipe of the paper (arXiv 2010.06176, section 4). */
 export const trainSchema = z.strictObject({
+  space: z
+    .string()
+    .min(1)
+    .default(usualSpace.name)
+    .describe("the space of random:SEED; every other architecture says itself which it is of"),
   ...shared,
   arch: z
     .string()
     .min(1)
     .nullable()
     .default(null)
-    .describe("the cells: a genotype file, a run directory, a name such as ISTA_twostage, or random:SEED"),
+    .describe(
+      "the architecture: a genotype file, a run directory, a name such as ISTA_twostage, or random:SEED",
+    ),
   poolBatchNorm: z
     .boolean()
     .nullable()
@@ -164,13 +152,13 @@ export const trainSchema = z.strictObject({
     .describe("batch norm after pooling and skip; none = as the architecture was searched"),
   epochs: count("epochs of the training").default(600),
   batchSize: count("images per step").default(96),
-  cells: count("cells of the network", 3).default(20),
+  cells: count("cells of the network").default(20),
   channels: z
     .int()
     .min(2)
     .multipleOf(2)
     .default(36)
-    .describe("channels of the first cell; doubled at each reduction"),
+    .describe("channels of the first cell; doubled where a network halves the size"),
   validationFraction: fraction(
     "share of the training images held out to choose the best epoch; 0 = train on all of them",
   ).default(0),
@@ -191,14 +179,16 @@ export const trainSchema = z.strictObject({
     .describe("safetensors file or run directory with the weights to start from"),
 });
 
-export const schemas = { search: searchSchema, train: trainSchema };
-export type RunKind = keyof typeof schemas;
+const commonSearchSchema = z.object(searchOptions);
 
-export type SearchConfig = z.output<typeof searchSchema>;
+export type RunKind = "search" | "train";
+
+/** The options of any search; a method's own come on top. */
+export type SearchConfig = z.output<typeof commonSearchSchema> & { method: string };
 export type TrainConfig = z.output<typeof trainSchema>;
 export interface ConfigOf {
   search: SearchConfig;
   train: TrainConfig;
 }
-export type SearchInput = z.input<typeof searchSchema>;
+export type SearchInput = z.input<typeof commonSearchSchema> & { method?: string };
 export type TrainInput = z.input<typeof trainSchema>;

@@ -23,9 +23,7 @@ export function batchTensors(network: Network, batch: Batch): { images: Tensor; 
   const { height, width, channels } = network.inputSize;
   const images = Tensor.from(batch.images, [batch.count, channels, height, width]);
   const labels = Tensor.from(BigInt64Array.from(batch.labels, BigInt));
-  if (network.device === "cpu") return { images, labels };
-  const move = (tensor: Tensor): Tensor => operators.toDevice(tensor, null, null, network.device);
-  return { images: move(images), labels: move(labels) };
+  return { images: network.device.move(images), labels: network.device.move(labels) };
 }
 
 const meanReduction = 1;

@@ -4,8 +4,8 @@ import { bundledSources, givenBatches, trainConfig } from "../../test/support/co
 import type { BatchSource } from "../data/index.js";
 import { liveTensorCount } from "../engine/tensor.js";
 import { Network } from "../nn/network.js";
-import { evaluationNetwork, normPlacements } from "../space/layout.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
+import { darts } from "../space/darts/space.js";
+import { evaluationNetwork } from "../space/space.js";
 import { ranksOfLabels } from "./batch-step.js";
 import { evaluate, evaluateBatch, mostProbable } from "./evaluate.js";
 import { networkShape } from "./shape.js";
@@ -17,11 +17,11 @@ beforeAll(async () => {
   const config = trainConfig({ limitTest: 36 });
   const sources = await bundledSources(config);
   source = sources.test!;
-  const { genotype } = namedGenotypes.ISTA_twostage;
+  const { selection } = darts.named.ISTA_twostage;
   const description = evaluationNetwork(
-    genotype,
+    { space: darts, selection },
     networkShape(config, sources),
-    normPlacements.plainEvaluation,
+    darts.norms.plainEvaluation,
   );
   network = new Network(description, { seed: 1 });
 });

@@ -29,12 +29,12 @@ interface EvaluatedBatch {
 export function evaluateBatch(
   network: Network,
   batch: Batch,
-  nodeWeights?: ForwardOptions["nodeWeights"],
+  weights?: ForwardOptions["weights"],
 ): EvaluatedBatch {
   return withoutGradients(() =>
     scope(() => {
       const { images, labels } = batchTensors(network, batch);
-      const { logits } = network.forward(images, { training: false, nodeWeights });
+      const { logits } = network.forward(images, { training: false, weights });
       return { loss: crossEntropy(logits, labels).item(), logits: logits.toFloat32Array() };
     }),
   );
@@ -48,7 +48,7 @@ export async function evaluate(
   network: Network,
   source: BatchSource,
   options: {
-    nodeWeights?: ForwardOptions["nodeWeights"];
+    weights?: ForwardOptions["weights"];
     stop?: () => boolean;
     onBatch?: (done: number) => void;
   } = {},
@@ -59,7 +59,7 @@ export async function evaluate(
   for (let index = 0; index < source.batchCount; index++) {
     const batch = await source.batch(0, index);
     const started = performance.now();
-    const { loss, logits } = evaluateBatch(network, batch, options.nodeWeights);
+    const { loss, logits } = evaluateBatch(network, batch, options.weights);
     sums.seconds += (performance.now() - started) / 1000;
     sums.count += batch.count;
     sums.loss += loss * batch.count;

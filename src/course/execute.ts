@@ -2,12 +2,11 @@
 import { resourceUsage } from "node:process";
 import { IstaError } from "../base/errors.js";
 import { type ConfigOf, configForResume, type RunKind } from "../config/config.js";
-import { checkDevice, engineInformation, setThreads } from "../engine/device.js";
-import { operators } from "../engine/operators.js";
+import { Device, engineInformation, setThreads } from "../engine/device.js";
 import type { Checkpoint } from "../run/checkpoint.js";
 import { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
-import type { NetworkDescription } from "../space/layout.js";
+import type { NetworkDescription } from "../space/space.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
 import { checkMemory } from "./memory.js";
 import { openSources, type Sources } from "./sources.js";
@@ -52,11 +51,20 @@ export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
    */
   plan(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): NetworkDescription;
   /** @throws IstaError for what cannot work, before anything is written */
-  create(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): Work;
+  create(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): Promise<Work> | Work;
   /** Writes what a new run's directory should have from the start. */
   begin(work: Work, run: RunDirectory, config: ConfigOf[Kind]): void;
-  /** Called after the last epoch: evaluates, writes the results into the run directory, and gives its part of the summary. */
-  finish(work: Work, run: RunDirectory, config: ConfigOf[Kind], sources: Sources): Promise<SummaryPart>;
+  /**
+   * Called after the last epoch: evaluates, writes the results into the run directory, and gives its part of the summary. Null when
+   * `control.stop` asked to end: it is called again on resumption.
+   */
+  finish(
+    work: Work,
+    run: RunDirectory,
+    config: ConfigOf[Kind],
+    sources: Sources,
+    control: RunControl,
+  ): Promise<SummaryPart | null>;
   /** The part of the summary of a run that is not at its end. */
   describe(work: Work, run: RunDirectory, config: ConfigOf[Kind]): SummaryPart;
 }
@@ -79,13 +87,12 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       "resume" in request
         ? configForResume(work.kind, opened!.config(work.kind), request.flags)
         : { config: request.config, changes: [] };
-    checkDevice(config.device);
+    const device = Device.named(config.device);
     setThreads(config.threads);
-    operators.setRecompute(config.recompute);
     sources = await openSources(config);
     for (const warning of sources.warnings) observer.warn(warning);
     const description = work.plan(config, sources, opened);
-    if (config.device === "cpu") {
+    if (device.isHost) {
       const warning = checkMemory(description, {
         batchSize: config.batchSize,
         prefetch: config.prefetch,
@@ -95,7 +102,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       });
       if (warning !== null) observer.warn(warning);
     }
-    course = work.create(config, sources, opened);
+    course = await work.create(config, sources, opened);
 
     let position = startPosition();
     if ("resume" in request) {
@@ -112,14 +119,10 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     }
     const summarise = (status: RunSummary["status"], part: SummaryPart): RunSummary => {
       run!.writeSummary({
-        genotype: null,
-        parameters: null,
-        multiplyAdds: null,
-        testAccuracy: null,
-        validationAccuracy: null,
-        testLoss: null,
         ...part,
         status,
+        method: "method" in config ? config.method : null,
+        space: config.space,
         seed: config.seed,
         epochs: position.epoch,
         seconds: position.totalSeconds,
@@ -131,18 +134,20 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     };
     try {
       const { saveEvery, keepCheckpoints } = config;
-      const status = await runCourse(course, position, {
+      const ended = await runCourse(course, position, {
         run: run!,
         observer,
         stop,
         saveEvery,
         keepCheckpoints,
       });
+      const started = performance.now();
       const part =
-        status === "finished"
-          ? await work.finish(course, run!, config, sources)
-          : work.describe(course, run!, config);
-      return { path: run!.path, status, summary: summarise(status, part) };
+        ended === "finished" ? await work.finish(course, run!, config, sources, { observer, stop }) : null;
+      position.totalSeconds += (performance.now() - started) / 1000;
+      const status = part === null ? "interrupted" : "finished";
+      const summary = summarise(status, part ?? work.describe(course, run!, config));
+      return { path: run!.path, status, summary };
     } catch (error) {
       // The reason counts, not whether a summary could still be written.
       if (!(error instanceof IstaError && error.code === "RUN_GONE")) {
@@ -171,13 +176,13 @@ function resume(run: RunDirectory, course: ResumableCourse, observer: Observer) 
   if (position.epoch > course.epochCount || (position.epoch === course.epochCount && position.step > 0)) {
     throw new IstaError(
       "CONFIG_RESUME",
-      `--resume: expected at least as many epochs as there are (${position.epoch}, ${position.step} steps), came ${course.epochCount}`,
+      `--resume: expected at least as many epochs as there are (${position.epoch}, ${position.step} steps), got ${course.epochCount}`,
     );
   }
   if (position.step > course.stepCount) {
     throw new IstaError(
       "CHECKPOINT_DAMAGED",
-      `checkpoint: expected a step of ${course.stepCount} in position, came ${position.step}; are the images still the same?`,
+      `checkpoint: expected a step of ${course.stepCount} in position, got ${position.step}; are the images still the same?`,
     );
   }
   observer.line(`goes on after epoch ${position.epoch}, step ${position.step}`);

@@ -1,11 +1,12 @@
 // The loop that every long run goes through: epochs of steps, records, checkpoints, interruption, resumption.
 import { memoryUsage } from "node:process";
+import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import { formatDuration, formatPercent } from "../base/format.js";
 import type { CheckpointContents } from "../run/checkpoint.js";
 import { epochName, type RunDirectory } from "../run/directory.js";
 import type { JsonObject } from "../run/records.js";
-import type { Genotype } from "../space/genotype.js";
+import type { Genotype } from "../space/space.js";
 import type { BatchFigures } from "./batch-step.js";
 
 /** Means over the images of an epoch so far. */
@@ -25,7 +26,7 @@ export interface EpochOutcome {
   readonly score: number | null;
   /** Lines for the user, besides the one with the figures. */
   readonly lines: readonly string[];
-  /** The cells as they are now, for a search. */
+  /** The architecture as it is now, for a search. */
   readonly genotype?: Genotype;
 }
 
@@ -47,22 +48,26 @@ export interface Course {
   save(): CheckpointContents;
 }
 
-/** Where a run is, saved with every checkpoint. */
-export interface Position {
+const wholeNumber = z.int().min(0);
+
+const positionSchema = z.object({
   /** Epochs that are complete. */
-  epoch: number;
+  epoch: wholeNumber,
   /** Steps of the present epoch that are complete. */
-  step: number;
-  lossSum: number;
-  correct: number;
-  images: number;
-  epochSeconds: number;
+  step: wholeNumber,
+  lossSum: z.number(),
+  correct: wholeNumber,
+  images: wholeNumber,
+  epochSeconds: z.number(),
   /** Part of them in which the steps waited for images. */
-  epochWaitSeconds: number;
+  epochWaitSeconds: z.number(),
   /** Seconds of computing since the run began. */
-  totalSeconds: number;
-  bestScore: number | null;
-}
+  totalSeconds: z.number(),
+  bestScore: z.number().nullable(),
+});
+
+/** Where a run is, saved with every checkpoint. */
+export type Position = z.output<typeof positionSchema>;
 
 export const startPosition = (): Position => ({
   epoch: 0,
@@ -86,8 +91,8 @@ export interface ProgressState {
   /** Steps done in this epoch, and how many it has. */
   readonly step: number;
   readonly steps: number;
-  /** Means over the epoch so far; accuracy 0..1. */
-  readonly loss: number;
+  /** Means over the epoch so far; accuracy 0..1. A ranking has no loss. */
+  readonly loss?: number;
   readonly accuracy: number;
   /** Images done since the run began or went on here, for the speed. */
   readonly images: number;
@@ -144,34 +149,17 @@ function epochLine(
   return [...parts, `lr ${learningRate.toPrecision(3)}`, formatDuration(seconds)].join("  ");
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-const isPossible: Readonly<Record<keyof Position, (value: number) => boolean>> = {
-  epoch: isCount,
-  step: isCount,
-  lossSum: Number.isFinite,
-  correct: isCount,
-  images: isCount,
-  epochSeconds: Number.isFinite,
-  epochWaitSeconds: Number.isFinite,
-  totalSeconds: Number.isFinite,
-  bestScore: Number.isFinite,
-};
-
 /** A saved position read back. @throws IstaError CHECKPOINT_DAMAGED */
 export function readPosition(value: unknown): Position {
-  const fields = (value ?? {}) as Record<string, unknown>;
-  const position = startPosition();
-  for (const key of Object.keys(position) as (keyof Position)[]) {
-    const field = fields[key];
-    if (!(typeof field === "number" && isPossible[key](field)) && !(key === "bestScore" && field === null)) {
-      throw new IstaError(
-        "CHECKPOINT_DAMAGED",
-        `checkpoint: expected a number that can be at position.${key}, came ${JSON.stringify(field)?.slice(0, 40)}`,
-      );
-    }
-    position[key] = field as number;
-  }
-  return position;
+  const found = positionSchema.safeParse(value ?? {});
+  if (found.success) return found.data;
+  const [{ path }] = found.error.issues;
+  const key = String(path[0] ?? "");
+  const got = JSON.stringify((value as Record<string, unknown> | null)?.[key])?.slice(0, 40);
+  throw new IstaError(
+    "CHECKPOINT_DAMAGED",
+    `checkpoint: expected a number that can be at position.${key}, got ${got}`,
+  );
 }
 
 /** Says where in the run memory was missing, and what to do. */

@@ -1,8 +1,8 @@
 // Tests of the memory estimate: against what runs were measured to need, how it grows, and what it says.
 import { describe, expect, it } from "vitest";
 import { IstaError } from "../base/errors.js";
-import { evaluationNetwork, type NetworkShape } from "../space/layout.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
+import { darts } from "../space/darts/space.js";
+import { evaluationNetwork, type NetworkShape } from "../space/space.js";
 import { checkMemory, estimateMemory, type MemoryOptions, machineMemory } from "./memory.js";
 
 const shape: NetworkShape = {
@@ -16,8 +16,9 @@ const shape: NetworkShape = {
   auxiliary: true,
 };
 const options: MemoryOptions = { batchSize: 96, prefetch: 2, sources: 1, averaging: false, recompute: false };
+const { selection } = darts.named.ISTA_twostage;
 const network = (change: Partial<NetworkShape> = {}) =>
-  evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, { ...shape, ...change });
+  evaluationNetwork({ space: darts, selection }, { ...shape, ...change });
 const gibibyte = 2 ** 30;
 
 function failure(action: () => unknown): IstaError {
@@ -43,11 +44,12 @@ describe("the estimate", () => {
   });
 
   it("knows that only some results are kept", () => {
-    const pools = namedGenotypes.ISTA_twostage.genotype.normal.map(
-      ([, predecessor]) => ["max_pool_3x3", predecessor] as const,
-    );
-    const genotype = { ...namedGenotypes.ISTA_twostage.genotype, normal: pools };
-    const cheap = estimateMemory(evaluationNetwork(genotype, shape), options);
+    // All of the normal cell's operations are max pooling, the first candidate on each predecessor.
+    const pools = selection.map((chosen, choice) => {
+      const { group, candidates } = darts.choices[choice];
+      return group === "normal" ? chosen.map((index) => 7 * candidates[index].predecessor) : chosen;
+    });
+    const cheap = estimateMemory(evaluationNetwork({ space: darts, selection: pools }, shape), options);
     expect(cheap.activations).toBeLessThan(estimateMemory(network(), options).activations);
   });
 });

@@ -3,9 +3,9 @@ import { totalmem } from "node:os";
 import { availableMemory, constrainedMemory, memoryUsage } from "node:process";
 import { IstaError } from "../base/errors.js";
 import { formatBytes } from "../base/format.js";
-import type { NetworkDescription } from "../space/layout.js";
-import { networkLayout } from "../space/layout.js";
-import { type Layer, layerList, layerParameters } from "../space/parameters.js";
+import { type Convolution, type Graph, type LayerWithWeights, layersWithWeights } from "../space/graph.js";
+import type { NetworkDescription } from "../space/space.js";
+import { layerTensors } from "../space/tensors.js";
 
 /** Needs of a run in bytes, on top of what the process holds before the network is made (engine, data set). */
 export interface MemoryNeed {
@@ -42,42 +42,63 @@ const allocatorOverhead = 1.1;
 /** Buffers of threads, and JavaScript's own garbage. */
 const constantBytes = 48 * 2 ** 20;
 
-const parameterCount = (layer: Layer): number =>
-  layerParameters(layer).reduce(
+const parameterCount = (layer: LayerWithWeights): number =>
+  layerTensors(layer).reduce(
     (total, { shape }) => total + shape.reduce((product, size) => product * size, 1),
     0,
   );
 
-const outputSize = (layer: Layer): number =>
-  layer.kind === "convolution" ? layer.outputChannels * layer.outputHeight * layer.outputWidth : 0;
+const sizeOf = ({ channels, height, width }: { channels: number; height: number; width: number }): number =>
+  channels * height * width;
 
-/** Of the results of an operation's pointwise convolutions, those that are kept when the last is computed again. */
-const keptShare = (operation: string | undefined): number =>
-  operation?.startsWith("sep_conv") ? 1 / 2 : operation?.startsWith("dil_conv") ? 0 : 1;
+/**
+ * Convolutions whose results are computed again rather than kept: the last of every branch that is a chain of convolutions. The two
+ * of a factorised reduction are none.
+ */
+function recomputed(layers: readonly LayerWithWeights[]): ReadonlySet<LayerWithWeights> {
+  const branches = new Map<string, Convolution[]>();
+  for (const layer of layers) {
+    const { branch } = layer.place;
+    if (layer.kind !== "convolution" || branch === undefined) continue;
+    branches.set(branch, [...(branches.get(branch) ?? []), layer]);
+  }
+  const chains = [...branches.values()].filter(
+    (convolutions) => convolutions.length === 1 || convolutions.some(({ groups }) => groups > 1),
+  );
+  return new Set(chains.map((convolutions) => convolutions[convolutions.length - 1]));
+}
 
 /** Floats that the forward pass keeps per image: results before batch norms, and what is made of them. */
-function keptPerImage(description: NetworkDescription, layers: readonly Layer[], recompute: boolean): number {
-  const layout = networkLayout(description);
+function keptPerImage({ layers }: Graph, weighted: readonly LayerWithWeights[], recompute: boolean): number {
+  const again = recompute ? recomputed(weighted) : new Set<LayerWithWeights>();
   let kept = 0;
   for (const layer of layers) {
+    const { kind, output, inputs, place } = layer;
     // A depthwise convolution is made anew in the backward pass; on an edge, the node keeps what comes after it.
-    if (layer.kind !== "convolution" || layer.groups > 1) continue;
-    kept += outputSize(layer) * (recompute ? keptShare(layer.edge?.operation) : 1);
+    if (kind === "convolution" && layer.groups === 1 && !again.has(layer)) kept += sizeOf(output);
+    // The sums that nodes are.
+    if (kind === "add") kept += sizeOf(output);
+    // With partial channels: what a node weighs.
+    if (kind === "shuffle") kept += sizeOf(output);
+    // The auxiliary head's input, concatenated and rectified.
+    if (place.part === "auxiliary" && kind === "relu" && layers[inputs[0]].kind === "concatenate")
+      kept += 2 * sizeOf(output);
   }
-  for (const { output } of layout.cells) kept += output.channels * output.height * output.width;
-  // Concatenated and rectified.
-  const head = layout.auxiliary?.input;
-  if (head !== undefined) kept += 2 * head.channels * head.height * head.width;
   return kept;
 }
 
-function transientPerImage(description: NetworkDescription): number {
-  const { cells, stemOutputs } = networkLayout(description);
-  const sizes = cells.map(
-    ({ channels, inputs }) => transientMaps * channels * inputs[1].height * inputs[1].width,
+/** The largest feature map inside of cells, several times; and what the stem puts out. */
+function transientPerImage({ layers }: Graph): number {
+  let largest = 0;
+  for (const { kind, output, place } of layers)
+    if (place.part === "cell" && kind !== "concatenate") largest = Math.max(largest, sizeOf(output));
+  const fromStem = layers.filter(
+    ({ place, kind }, value) =>
+      place.part === "stem" &&
+      kind !== "images" &&
+      layers.some((reader) => reader.place.part !== "stem" && reader.inputs.includes(value)),
   );
-  const stem = stemOutputs.reduce((sum, { channels, height, width }) => sum + channels * height * width, 0);
-  return Math.max(...sizes) + stem;
+  return transientMaps * largest + fromStem.reduce((sum, { output }) => sum + sizeOf(output), 0);
 }
 
 /**
@@ -88,14 +109,15 @@ function transientPerImage(description: NetworkDescription): number {
 export function estimateMemory(description: NetworkDescription, options: MemoryOptions): MemoryNeed {
   const { batchSize, prefetch, sources, averaging, recompute } = options;
   const { inputChannels, imageHeight, imageWidth } = description.shape;
-  const layers = layerList(description);
+  const graph = description.space.graph(description);
+  const layers = layersWithWeights(graph);
   const parameters = layers.reduce((total, layer) => total + parameterCount(layer), 0);
   const largestLayer = layers.reduce((most, layer) => Math.max(most, parameterCount(layer)), 0);
   const image = inputChannels * imageHeight * imageWidth;
   const copies = weightCopies + (averaging ? averagingCopies : 0);
   const sums = Math.min(batchSize, largestChunkCount) * largestLayer;
   const weights = floatBytes * allocatorOverhead * (copies * parameters + sums);
-  const perImage = keptPerImage(description, layers, recompute) + transientPerImage(description) + 2 * image;
+  const perImage = keptPerImage(graph, layers, recompute) + transientPerImage(graph) + 2 * image;
   const activations = floatBytes * allocatorOverhead * batchSize * perImage;
   const batches = floatBytes * batchSize * image * sources * (prefetch + 2) + constantBytes;
   return { weights, activations, batches, total: weights + activations + batches };

@@ -1,10 +1,10 @@
 // What every run that ends with a network leaves in its directory.
 import { join } from "node:path";
-import { drawGenotypeSvg } from "../drawing/cells.js";
+import { drawSvg } from "../drawing/cells.js";
 import { type Model, writeModel } from "../formats/model-file.js";
 import type { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
-import type { Genotype } from "../space/genotype.js";
+import type { Architecture } from "../space/space.js";
 import type { Evaluation } from "./evaluate.js";
 
 /** The trained network of a run. */
@@ -15,9 +15,9 @@ export const genotypeFileName = "genotype.json";
 export const drawingFileName = "cells.svg";
 
 /** genotype.json and the drawing of it. @throws IstaError FILE_*, RUN_GONE */
-export function writeArchitecture(run: RunDirectory, genotype: Genotype, title: string): void {
-  run.writeGenotype(genotype);
-  run.writeFile(drawingFileName, drawGenotypeSvg(genotype, { title }));
+export function writeArchitecture(run: RunDirectory, architecture: Architecture, title: string): void {
+  run.writeGenotype(architecture.space.toGenotype(architecture.selection));
+  run.writeFile(drawingFileName, drawSvg(architecture, { title }));
 }
 
 /** @throws IstaError FILE_* */

@@ -1,6 +1,6 @@
 // The size of a run's network, from its configuration and its data.
 import type { SearchConfig, TrainConfig } from "../config/config.js";
-import type { NetworkShape } from "../space/layout.js";
+import type { NetworkShape } from "../space/space.js";
 import type { Sources } from "./sources.js";
 
 /** @throws IstaError NETWORK_SHAPE where the network is planned, not here */

@@ -2,13 +2,13 @@
 import { IstaError } from "../base/errors.js";
 import { dataFolder, type SearchConfig, type TrainConfig } from "../config/config.js";
 import {
+  type Batch,
   type BatchSource,
   cifar10Normalisation,
   type Dataset,
-  FolderBatchSource,
   imagenetCrop,
-  MemoryBatchSource,
   type Normalisation,
+  openBatchSource,
   openDataset,
   type PictureAugmentation,
   type PrefetchedSource,
@@ -24,7 +24,7 @@ export const pictureResizeRatio = 256 / 224;
 export interface Sources {
   /** Augmented and shuffled, for the weights. */
   readonly training: PrefetchedSource;
-  /** The held-out images, augmented and shuffled: the codes of a two-stage search learn from them. */
+  /** The held-out images, augmented and shuffled: what chooses the architecture learns from them. */
   readonly codes: PrefetchedSource | null;
   /** The held-out images as they are; null when nothing is held out. */
   readonly validation: BatchSource | null;
@@ -39,6 +39,15 @@ export interface Sources {
   /** What the user should know of the data: pictures that were skipped. */
   readonly warnings: readonly string[];
   close(): Promise<void>;
+}
+
+/**
+ * The held-out batch that goes with a step. The two parts may have different numbers of batches: the held-out ones are taken round
+ * and round.
+ */
+export function heldOutBatch({ training, codes }: Sources, epoch: number, index: number): Promise<Batch> {
+  const turn = epoch * training.batchCount + index;
+  return codes!.batch(Math.floor(turn / codes!.batchCount), turn % codes!.batchCount);
 }
 
 type DataConfig = SearchConfig | TrainConfig;
@@ -162,16 +171,11 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       indices,
       normalisation,
       augmentation: varied ? augmentationOf(config) : undefined,
+      size,
+      resizeRatio: pictureResizeRatio,
+      skipBroken: config.skipBroken,
     };
-    const made =
-      dataset.storage === "memory"
-        ? new MemoryBatchSource(dataset[part]!, options)
-        : new FolderBatchSource(dataset[part]!, {
-            ...options,
-            size,
-            resizeRatio: pictureResizeRatio,
-            skipBroken: config.skipBroken,
-          });
+    const made = openBatchSource(dataset, part, options);
     // Shuffled sources are gone through epoch after epoch.
     return prefetch(made, config.prefetch, varied);
   };

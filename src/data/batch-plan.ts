@@ -8,11 +8,6 @@ export interface BatchPlanOptions {
   readonly seed: number;
   /** A new random order every epoch; otherwise the order of the data set. */
   readonly shuffle: boolean;
-  /**
-   * Leave the last, incomplete batch out. By default it is kept, as in the PyTorch programs of this family; only a
-   * rest of a single image is left out when shuffling, because batch normalisation cannot train on one 1x1 map.
-   */
-  readonly dropLast?: boolean;
   /** Tells apart the sources of one run that share a seed (such as "weights" and "codes"). */
   readonly name?: string;
 }
@@ -29,14 +24,16 @@ export class BatchPlan {
     images: number | Int32Array,
     private readonly options: BatchPlanOptions,
   ) {
-    const { batchSize, shuffle, dropLast } = options;
+    const { batchSize, shuffle } = options;
     if (!Number.isInteger(batchSize) || batchSize < 1) {
-      throw new IstaError("USAGE", `data: expected a batch size of at least 1, came ${batchSize}`);
+      throw new IstaError("USAGE", `data: expected a batch size of at least 1, got ${batchSize}`);
     }
     this.indices = typeof images === "number" ? Int32Array.from({ length: images }, (_, i) => i) : images;
     const count = this.indices.length;
     const rest = count % batchSize;
-    const dropped = dropLast || (shuffle && rest === 1 && batchSize > 1) ? rest : 0;
+    // The last, incomplete batch is kept, as in the PyTorch programs of this family; only a rest of a single image is left out when
+    // shuffling, because batch normalisation cannot train on one 1x1 map.
+    const dropped = shuffle && rest === 1 && batchSize > 1 ? rest : 0;
     this.exampleCount = count - dropped;
     this.batchCount = Math.ceil(this.exampleCount / batchSize);
     if (this.batchCount === 0) {

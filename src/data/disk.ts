@@ -67,10 +67,10 @@ export function checkClassNames(names: readonly string[], path: string): void {
     (name) => name.length > 200 || /\p{Cc}/u.test(name) || seen.size === seen.add(name).size,
   );
   if (names.length === 0 || bad !== undefined) {
-    const came = bad === undefined ? "none" : JSON.stringify(bad.slice(0, 60));
+    const got = bad === undefined ? "none" : JSON.stringify(bad.slice(0, 60));
     throw new IstaError(
       "DATA_CLASSES",
-      `data: expected distinct printable class names of at most 200 characters in ${path}, came ${came}; rename it`,
+      `data: expected distinct printable class names of at most 200 characters in ${path}, got ${got}; rename it`,
     );
   }
 }

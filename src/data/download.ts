@@ -113,8 +113,8 @@ function isAbsentOrEmpty(directory: string): boolean {
   }
 }
 
-const downloadError = (url: string, expected: string, came: string, cause?: unknown): IstaError =>
-  new IstaError("DATA_DOWNLOAD", `download: expected ${expected} from ${url}, ${came}; try again later`, {
+const downloadError = (url: string, expected: string, got: string, cause?: unknown): IstaError =>
+  new IstaError("DATA_DOWNLOAD", `download: expected ${expected} from ${url}, got ${got}; try again later`, {
     cause,
   });
 
@@ -126,7 +126,7 @@ async function fetchChecked({ url, md5 }: RemoteFile, onProgress: DownloadProgre
   try {
     const response = await fetch(url, { signal: controller.signal });
     if (!response.ok || response.body === null) {
-      throw downloadError(url, "the file", `the server answers ${response.status} ${response.statusText}`);
+      throw downloadError(url, "the file", `the answer ${response.status} ${response.statusText}`);
     }
     const total = Number(response.headers.get("content-length")) || undefined;
     for await (const chunk of response.body) {
@@ -134,20 +134,20 @@ async function fetchChecked({ url, md5 }: RemoteFile, onProgress: DownloadProgre
       chunks.push(chunk);
       received += chunk.length;
       if (received > largestDownloadBytes)
-        throw downloadError(url, `at most ${largestDownloadBytes} bytes`, "more came");
+        throw downloadError(url, `at most ${largestDownloadBytes} bytes`, "more");
       onProgress(basename(url), received, total);
     }
   } catch (error) {
     if (error instanceof IstaError) throw error;
     const { message, cause } = error as Error & { cause?: Error };
-    throw downloadError(url, "the file", `the connection failed: ${cause?.message ?? message}`, error);
+    throw downloadError(url, "the file", `a failed connection: ${cause?.message ?? message}`, error);
   } finally {
     clearTimeout(stalled);
     controller.abort();
   }
   const bytes = Buffer.concat(chunks);
-  const came = createHash("md5").update(bytes).digest("hex");
-  if (came !== md5) throw downloadError(url, `the MD5 sum ${md5}`, `${received} bytes with ${came} came`);
+  const found = createHash("md5").update(bytes).digest("hex");
+  if (found !== md5) throw downloadError(url, `the MD5 sum ${md5}`, `${received} bytes with ${found}`);
   return bytes;
 }
 
@@ -170,9 +170,14 @@ function unpack(archive: Uint8Array, { url, members = [] }: RemoteFile): Record<
       at += 512 + Math.ceil(size / 512) * 512;
     }
   } catch (cause) {
-    throw downloadError(url, "a tar archive", `unpacking says: ${(cause as Error).message}`, cause);
+    throw downloadError(
+      url,
+      "a tar archive",
+      `one that cannot be unpacked: ${(cause as Error).message}`,
+      cause,
+    );
   }
   const missing = members.filter((name) => found[name] === undefined);
-  if (missing.length > 0) throw downloadError(url, `${missing.join(", ")} in the archive`, "it has them not");
+  if (missing.length > 0) throw downloadError(url, `${missing.join(", ")} in the archive`, "one without");
   return found;
 }

@@ -46,7 +46,7 @@ export class FolderBatchSource implements BatchSource {
     if (!Number.isInteger(size) || size < 4 || size % 4 !== 0 || size > 4096) {
       throw new IstaError(
         "DATA_SIZE",
-        `pictures: expected an image size that is a multiple of 4 up to 4096, came ${size}`,
+        `pictures: expected an image size that is a multiple of 4 up to 4096, got ${size}`,
       );
     }
     normalisationTables(normalisation, 3);

@@ -74,7 +74,7 @@ async function scanClasses(
     if (label < 0) {
       throw new IstaError(
         "DATA_CLASSES",
-        `data: expected only classes of the training pictures, came ${path}; move it or add training pictures`,
+        `data: expected only classes of the training pictures, got ${path}; move it or add training pictures`,
       );
     }
     const pictures = (await listFolder(path)).files.filter((name) => picturePattern.test(name));

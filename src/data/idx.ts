@@ -164,7 +164,7 @@ export async function parseIdx(
   if (!magic.startsWith("000008") || magic.length < 8 || !dimensionCounts.includes(dimensionCount)) {
     throw new IstaError(
       "DATA_FORMAT",
-      `IDX: expected the magic number ${wanted} (unsigned bytes) in ${path}, came ${magic || "nothing"}; ` +
+      `IDX: expected the magic number ${wanted} (unsigned bytes) in ${path}, got ${magic || "nothing"}; ` +
         "the file is damaged or of another kind",
     );
   }
@@ -191,10 +191,10 @@ export async function parseIdx(
   return { dimensions, data };
 }
 
-const truncated = (path: string, expected: string, came: string): IstaError =>
+const truncated = (path: string, expected: string, got: string): IstaError =>
   new IstaError(
     "DATA_TRUNCATED",
-    `IDX: expected ${expected}, in ${path}, it has ${came}; copy or download it again`,
+    `IDX: expected ${expected}, got ${got} in ${path}; copy or download it again`,
   );
 
 /** The first bytes of the content, enough for any header, from the first bytes of the file. */

@@ -49,7 +49,7 @@ export function stratifiedSplit(labels: Int32Array, size: number, seed: number, 
   if (!Number.isInteger(size) || size < 0 || size > count) {
     throw new IstaError(
       "USAGE",
-      `data: expected a number of images from 0 to ${count} for ${name}, came ${size}`,
+      `data: expected a number of images from 0 to ${count} for ${name}, got ${size}`,
     );
   }
   const order = RandomStream.named(seed, `split/${name}`).shuffle(
@@ -105,7 +105,7 @@ export function normalisationTables(normalisation: Normalisation, channels: numb
   if (!usable(mean) || !usable(std) || !std.every((value) => value > 0)) {
     throw new IstaError(
       "DATA_SIZE",
-      `data: expected ${channels} means and ${channels} positive standard deviations, one a channel, came ` +
+      `data: expected ${channels} means and ${channels} positive standard deviations, one a channel, got ` +
         `mean [${mean}] and std [${std}]; give values for this data set`,
     );
   }

@@ -58,7 +58,7 @@ async function openFolder(
 ): Promise<Dataset> {
   const { imageSize, stream = false, skipBroken = false } = options;
   if (imageSize !== undefined && (!Number.isInteger(imageSize) || imageSize < 4 || imageSize % 4 !== 0)) {
-    throw new IstaError("USAGE", `data: expected an image size that is a multiple of 4, came ${imageSize}`);
+    throw new IstaError("USAGE", `data: expected an image size that is a multiple of 4, got ${imageSize}`);
   }
   const common = { directory, format: "image-folder", classes: train.classes } as const;
   const lists = test === undefined ? [train] : [train, test];

@@ -162,7 +162,7 @@ describe("IDX", () => {
     const sixLabels = Uint8Array.of(0, 1, 2, 0, 1, 2);
     await broken("no-magic", { [images]: cifarFile([1]) }, "DATA_FORMAT", images, "00000803");
     await broken("floats", { [images]: Buffer.from("00000d0300000001", "hex") }, "DATA_FORMAT", "00000d03");
-    await broken("nothing", { [images]: new Uint8Array() }, "DATA_FORMAT", "came nothing");
+    await broken("nothing", { [images]: new Uint8Array() }, "DATA_FORMAT", "got nothing");
     await broken("swapped", { [images]: idxFile([6], sixLabels) }, "DATA_FORMAT", "00000801");
     await broken("short-header", { [images]: good.subarray(0, 9) }, "DATA_TRUNCATED", "header of 16 bytes");
     await broken(

@@ -1,22 +1,9 @@
-// Drawings of genotypes: an SVG of both cells, and text for the terminal.
+// Drawings of architectures of any space: an SVG of its cells, and text for the terminal.
 
-import { type Primitive, primitives } from "../space/darts.js";
-import type { Genotype, GenotypePair } from "../space/genotype.js";
+import { operationLook } from "../space/operation.js";
+import type { CellSketch, TerminalLabel } from "../space/sketch.js";
+import type { Architecture } from "../space/space.js";
 import { type DrawnCell, type DrawnConnection, layoutCell, metrics, type Point } from "./layout.js";
-
-/** Fill and text of each operation: colours of Okabe and Ito (2008), told apart with any colour vision. */
-const colours: Readonly<Record<Primitive, { readonly fill: string; readonly ink: string }>> = {
-  max_pool_3x3: { fill: "#e69f00", ink: "#1b1200" },
-  avg_pool_3x3: { fill: "#d55e00", ink: "#190900" },
-  skip_connect: { fill: "#6b737e", ink: "#ffffff" },
-  sep_conv_3x3: { fill: "#56b4e9", ink: "#04121c" },
-  sep_conv_5x5: { fill: "#0072b2", ink: "#ffffff" },
-  dil_conv_3x3: { fill: "#009e73", ink: "#00140e" },
-  dil_conv_5x5: { fill: "#cc79a7", ink: "#1f0715" },
-};
-
-const label = (operation: Primitive): string =>
-  operation === "skip_connect" ? "skip" : operation.replaceAll("_", " ").replace(/(\d)x(\d)/, "$1×$2");
 
 /** Text for between tags of an SVG document. */
 export const escapeXml = (text: string): string =>
@@ -47,43 +34,43 @@ function path(course: readonly Point[]): string {
   return parts.join("");
 }
 
-function pill(at: Point, operation: Primitive, suffix: string): string {
-  const { fill, ink } = colours[operation];
+function pill(at: Point, operation: string, suffix: string): string {
+  const { label, colour } = operationLook(operation);
+  const { fill, ink } = colour;
   const { pillWidth: width, pillHeight: height } = metrics;
   return [
     `<rect x="${number(at.x)}" y="${number(at.y - height / 2)}" width="${width}" height="${height}" rx="${height / 2}" fill="${fill}"/>`,
-    `<text class="op" x="${number(at.x + width / 2)}" y="${number(at.y + 4.3)}" fill="${ink}">${label(operation)}${suffix}</text>`,
+    `<text class="op" x="${number(at.x + width / 2)}" y="${number(at.y + 4.3)}" fill="${ink}">${escapeXml(label)}${suffix}</text>`,
   ].join("");
 }
 
-/** Text with a subscript in italics, such as c with k-2. */
-function terminal(centre: Point, subscript: string): string {
+function terminal(centre: Point, { text, subscript }: TerminalLabel): string {
   const { terminalWidth: width, terminalHeight: height } = metrics;
   const [x, y] = [centre.x - width / 2, centre.y - height / 2];
   return [
     `<rect class="end" x="${number(x)}" y="${number(y)}" width="${width}" height="${height}" rx="7"/>`,
-    `<text class="name" x="${number(centre.x)}" y="${number(centre.y + 4)}"><tspan font-style="italic">c</tspan><tspan class="sub" dy="4">${subscript}</tspan></text>`,
+    `<text class="name" x="${number(centre.x)}" y="${number(centre.y + 4)}">${subscript === "" ? escapeXml(text) : `<tspan font-style="italic">${escapeXml(text)}</tspan><tspan class="sub" dy="4">${escapeXml(subscript)}</tspan>`}</text>`,
   ].join("");
 }
 
-function drawCell(cell: DrawnCell, reduction: boolean): string {
+function drawCell(cell: DrawnCell, sketch: CellSketch): string {
   const lines: string[] = [];
   const front: string[] = [];
-  for (const node of cell.nodes) lines.push(`<path class="out" d="${path(node.outputCourse)}"/>`);
+  for (const { outputCourse } of cell.nodes)
+    if (outputCourse !== null) lines.push(`<path class="out" d="${path(outputCourse)}"/>`);
   for (const node of cell.nodes) {
     for (const connection of node.connections) {
-      const { fill } = colours[connection.operation];
+      const { fill } = operationLook(connection.operation).colour;
       lines.push(`<path class="edge" stroke="${fill}" d="${path(connection.course)}"/>`);
       lines.push(`<path class="edge" stroke="${fill}" d="${joinPath(connection, node.centre)}"/>`);
-      front.push(
-        pill(connection.pill, connection.operation, reduction && connection.predecessor < 2 ? " /2" : ""),
-      );
+      front.push(pill(connection.pill, connection.operation, connection.suffix));
     }
     const { x, y } = node.centre;
     front.push(`<circle class="node" cx="${number(x)}" cy="${number(y)}" r="${metrics.nodeRadius}"/>`);
-    front.push(`<text class="name" x="${number(x)}" y="${number(y + 4.5)}">${node.index}</text>`);
+    front.push(`<text class="name" x="${number(x)}" y="${number(y + 4.5)}">${escapeXml(node.label)}</text>`);
   }
-  front.push(terminal(cell.inputs[0], "k−2"), terminal(cell.inputs[1], "k−1"), terminal(cell.output, "k"));
+  for (const [index, label] of sketch.inputs.entries()) front.push(terminal(cell.inputs[index], label));
+  front.push(terminal(cell.output, sketch.output));
   return [...lines, ...front].join("\n");
 }
 
@@ -107,7 +94,12 @@ const titleHeight = 46;
 const legendRow = 30;
 
 /** The legend's rows: swatches of the operations that occur, as many in a row as the width holds. */
-function drawLegend(used: readonly Primitive[], width: number, top: number): { svg: string; height: number } {
+function drawLegend(
+  used: readonly string[],
+  note: string,
+  width: number,
+  top: number,
+): { svg: string; height: number } {
   const step = metrics.pillWidth + 16;
   const columns = Math.max(1, Math.floor((width + 16) / step));
   const parts = used.map((operation, index) =>
@@ -120,8 +112,8 @@ function drawLegend(used: readonly Primitive[], width: number, top: number): { s
   const rows = Math.ceil(used.length / columns);
   const y = top + rows * legendRow + 12;
   parts.push(
-    `<path class="out" d="M${margin} ${y}h34"/>`,
-    `<text class="note" x="${margin + 44}" y="${y + 4}">concatenated · a node adds its two operations · /2: stride 2</text>`,
+    `<path class="out" d="M${margin} ${number(y)}h34"/>`,
+    `<text class="note" x="${margin + 44}" y="${number(y + 4)}">${escapeXml(note)}</text>`,
   );
   return { svg: parts.join("\n"), height: (rows + 1) * legendRow };
 }
@@ -131,20 +123,22 @@ export interface DrawingOptions {
   readonly title?: string;
 }
 
+/** What the lines of the drawing mean. */
+function legendNote(cells: readonly CellSketch[]): string {
+  const suffixes = new Set(
+    cells.flatMap(({ nodes }) => nodes.flatMap(({ connections }) => connections.map(({ suffix }) => suffix))),
+  );
+  const stride = suffixes.has(" /2") ? " · /2: stride 2" : "";
+  return `${cells[0].outputNote} · a node adds its operations${stride}`;
+}
+
 /**
- * Both cells of a genotype as an SVG document: inputs left, output right, the operations in front of the node that adds them.
+ * The cells of an architecture as an SVG document: inputs left, output right, the operations in front of the node that adds them.
  * It brings its own panel, so that it can be read on any background, follows the reader's dark mode, and needs no fonts or files.
  */
-export function drawGenotypeSvg(genotype: Genotype, options: DrawingOptions = {}): string {
-  const cells = [
-    { name: "Normal cell", note: "keeps the size", reduction: false, cell: layoutCell(genotype.normal) },
-    {
-      name: "Reduction cell",
-      note: "halves the size, doubles the channels",
-      reduction: true,
-      cell: layoutCell(genotype.reduce),
-    },
-  ];
+export function drawSvg({ space, selection }: Architecture, options: DrawingOptions = {}): string {
+  const sketches = space.sketch(selection);
+  const cells = sketches.map((sketch) => ({ sketch, cell: layoutCell(sketch) }));
   const inner = Math.max(...cells.map(({ cell }) => cell.width), 560);
   const width = inner + 2 * margin;
   const body: string[] = [];
@@ -155,22 +149,24 @@ export function drawGenotypeSvg(genotype: Genotype, options: DrawingOptions = {}
     );
     top += titleHeight - 12;
   }
-  for (const { name, note, reduction, cell } of cells) {
+  for (const { sketch, cell } of cells) {
     body.push(
-      `<text class="title" x="${margin}" y="${top + 8}">${name}<tspan class="note" font-size="13" font-weight="400" dx="10">${note}</tspan></text>`,
+      `<text class="title" x="${margin}" y="${top + 8}">${escapeXml(sketch.title)}<tspan class="note" font-size="13" font-weight="400" dx="10">${escapeXml(sketch.note)}</tspan></text>`,
       `<g transform="translate(${number(margin + (inner - cell.width) / 2)} ${number(top + titleHeight)})">`,
-      drawCell(cell, reduction),
+      drawCell(cell, sketch),
       "</g>",
     );
     top += titleHeight + cell.height + margin + 12;
   }
-  const used = primitives.filter((operation) =>
-    [...genotype.normal, ...genotype.reduce].some(([chosen]) => chosen === operation),
+  const chosen = sketches.flatMap(({ nodes }) =>
+    nodes.flatMap(({ connections }) => connections.map(({ operation }) => operation)),
   );
-  const legend = drawLegend(used, inner, top);
+  const order = space.choices.flatMap(({ candidates }) => candidates.map(({ operation }) => operation));
+  const used = [...new Set(order)].filter((operation) => chosen.includes(operation));
+  const legend = drawLegend(used, legendNote(sketches), inner, top);
   const height = top + legend.height + margin / 2;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${number(width)}" height="${number(height)}" viewBox="0 0 ${number(width)} ${number(height)}" role="img">
-<title>${escapeXml(options.title ?? "Normal and reduction cell")}</title>
+<title>${escapeXml(options.title ?? sketches.map(({ title }) => title).join(", "))}</title>
 <style>${style}</style>
 <rect class="panel" x="0.5" y="0.5" width="${number(width - 1)}" height="${number(height - 1)}" rx="12"/>
 ${body.join("\n")}
@@ -179,23 +175,35 @@ ${legend.svg}
 `;
 }
 
-function textOfCell(name: string, pairs: readonly GenotypePair[], reduction: boolean): string[] {
-  const source = (predecessor: number): string =>
-    predecessor === 0 ? "c_{k-2}" : predecessor === 1 ? "c_{k-1}" : `node ${predecessor}`;
-  const width = Math.max(...primitives.map(({ length }) => length)) + 5;
-  const lines = pairs.map(([operation, predecessor], index) => {
-    const stride = reduction && predecessor < 2 ? " /2" : "";
-    const line = `  ${source(predecessor).padEnd(8)}── ${`${operation}${stride} `.padEnd(width, "─")}`;
-    return index % 2 === 0 ? `${line}─┐` : `${line}─┴─▶ node ${2 + (index - 1) / 2}`;
-  });
-  return [name, ...lines, "  nodes 2, 3, 4, 5 ── concatenated ──▶ c_{k}"];
+const terminalText = ({ text, subscript }: TerminalLabel): string =>
+  subscript === "" ? text : `${text}_{${subscript.replace("−", "-")}}`;
+
+const widthOf = ({ nodes }: CellSketch): number =>
+  Math.max(
+    ...nodes.flatMap(({ connections }) => connections.map((one) => one.operation.length + one.suffix.length)),
+  );
+
+/** @param width of the column of operations, one for all cells of a drawing */
+function textOfCell(sketch: CellSketch, width: number): string[] {
+  const { title, inputs, nodes, output, outputFrom, outputNote } = sketch;
+  const nameOf = (index: number): string =>
+    index < inputs.length ? terminalText(inputs[index]) : `node ${nodes[index - inputs.length].label}`;
+  const lines = nodes.flatMap(({ label, connections }) =>
+    connections.map(({ operation, suffix, from }, index) => {
+      const line = `  ${nameOf(from).padEnd(8)}── ${`${operation}${suffix} `.padEnd(width, "─")}`;
+      const last = index === connections.length - 1;
+      const corner = last ? (index === 0 ? "──" : "─┴") : index === 0 ? "─┐" : "─┤";
+      return last ? `${line}${corner}─▶ node ${label}` : `${line}${corner}`;
+    }),
+  );
+  const parts = outputFrom.map((index) => nodes[index - inputs.length].label).join(", ");
+  const from = outputFrom.length === 1 ? `node ${parts}` : `nodes ${parts}`;
+  return [title, ...lines, `  ${from} ── ${outputNote} ──▶ ${terminalText(output)}`];
 }
 
-/** Both cells as lines of text for a terminal; `/2` marks operations of stride 2. */
-export function drawGenotypeText(genotype: Genotype): string {
-  return [
-    ...textOfCell("Normal cell", genotype.normal, false),
-    "",
-    ...textOfCell("Reduction cell", genotype.reduce, true),
-  ].join("\n");
+/** The cells as lines of text for a terminal; `/2` marks operations of stride 2. */
+export function drawText({ space, selection }: Architecture): string {
+  const sketches = space.sketch(selection);
+  const width = Math.max(...sketches.map(widthOf)) + 2;
+  return sketches.map((sketch) => textOfCell(sketch, width).join("\n")).join("\n\n");
 }

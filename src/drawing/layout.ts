@@ -1,8 +1,7 @@
 // Where the parts of a cell's drawing go: a layered graph from left to right with few crossings.
 
 import { RandomStream } from "../base/random.js";
-import { inputNodeCount, intermediateNodeCount, type Primitive } from "../space/darts.js";
-import type { GenotypePair } from "../space/genotype.js";
+import type { CellSketch, SketchedConnection } from "../space/sketch.js";
 
 /** Sizes in user units of the SVG. */
 export const metrics = {
@@ -26,9 +25,7 @@ export interface Point {
 }
 
 /** An operation in front of its node, with the course of the line from its predecessor. */
-export interface DrawnConnection {
-  readonly operation: Primitive;
-  readonly predecessor: number;
+export interface DrawnConnection extends SketchedConnection {
   /** Left end of the pill. */
   readonly pill: Point;
   /** Where the line goes: out of the predecessor, then in and out of every column it passes, then into the pill. */
@@ -36,18 +33,17 @@ export interface DrawnConnection {
 }
 
 export interface DrawnNode {
-  /** 2 to 5. */
-  readonly index: number;
+  readonly label: string;
   readonly centre: Point;
   readonly connections: readonly DrawnConnection[];
-  /** From the node to the concatenation. */
-  readonly outputCourse: readonly Point[];
+  /** From the node to the output, where it is a part of it. */
+  readonly outputCourse: readonly Point[] | null;
 }
 
 export interface DrawnCell {
   readonly width: number;
   readonly height: number;
-  /** Centres of the older and the newer input. */
+  /** Centres of the inputs. */
   readonly inputs: readonly Point[];
   readonly nodes: readonly DrawnNode[];
   readonly output: Point;
@@ -68,29 +64,30 @@ interface Link {
   shift: number;
 }
 
-/** All that the search for a good arrangement changes: the order in each column, and the order of the two pills of a node. */
+/** All that the search for a good arrangement changes: the order in each column, and the order of the pills of a node. */
 interface Graph {
   readonly columns: Item[][];
   readonly inputs: readonly Item[];
+  readonly nodes: readonly Item[];
+  readonly output: Item;
   readonly links: Link[];
   /** Items from the predecessor to the node, for each connection of each node, and from each node to the output. */
-  readonly chains: { readonly connections: Item[][][]; readonly outputs: Item[][] };
-  /** The two links into the pills of each node. */
+  readonly chains: { readonly connections: Item[][][]; readonly outputs: (Item[] | null)[] };
+  /** The links into the pills of each node. */
   readonly pillLinks: Link[][];
 }
 
-const nodeHeight = 2 * metrics.pillHeight + metrics.pillGap;
-const pillShift = (metrics.pillHeight + metrics.pillGap) / 2;
+const nodeHeight = (pills: number): number =>
+  Math.max(2 * metrics.nodeRadius, pills * (metrics.pillHeight + metrics.pillGap) - metrics.pillGap);
 
-function buildGraph(pairs: readonly GenotypePair[]): Graph {
-  const count = inputNodeCount + intermediateNodeCount;
-  const pairsOf = (node: number): readonly GenotypePair[] =>
-    pairs.slice(2 * (node - inputNodeCount), 2 * (node - inputNodeCount) + 2);
-  const depth: number[] = [];
-  for (let node = 0; node < count; node++)
-    depth.push(
-      node < inputNodeCount ? 0 : 1 + Math.max(...pairsOf(node).map(([, predecessor]) => depth[predecessor])),
-    );
+/** From the centre of a node with so many pills to the centre of one of them. */
+const pillShift = (position: number, pills: number): number =>
+  (position - (pills - 1) / 2) * (metrics.pillHeight + metrics.pillGap);
+
+function buildGraph({ inputs, nodes, outputFrom }: CellSketch): Graph {
+  const depth = inputs.map(() => 0);
+  for (const { connections } of nodes)
+    depth.push(1 + Math.max(0, ...connections.map(({ from }) => depth[from])));
   const last = Math.max(...depth) + 1;
   const columns: Item[][] = Array.from({ length: last + 1 }, () => []);
   const links: Link[] = [];
@@ -99,10 +96,10 @@ function buildGraph(pairs: readonly GenotypePair[]): Graph {
     columns[column].push(item);
     return item;
   };
-  const items = depth.map((column, node) =>
-    node < inputNodeCount
+  const items = depth.map((column, index) =>
+    index < inputs.length
       ? place("terminal", column, metrics.terminalHeight)
-      : place("node", column, nodeHeight),
+      : place("node", column, nodeHeight(nodes[index - inputs.length].connections.length)),
   );
   const output = place("terminal", last, metrics.terminalHeight);
   const route = (from: Item, to: Item, shift: number): Item[] => {
@@ -115,23 +112,26 @@ function buildGraph(pairs: readonly GenotypePair[]): Graph {
     return chain;
   };
   const connections: Item[][][] = [];
-  const outputs: Item[][] = [];
+  const outputs: (Item[] | null)[] = [];
   const pillLinks: Link[][] = [];
-  for (let node = inputNodeCount; node < count; node++) {
+  for (const [number, node] of nodes.entries()) {
+    const index = inputs.length + number;
     const entries: Link[] = [];
     connections.push(
-      pairsOf(node).map(([, predecessor], position) => {
-        const chain = route(items[predecessor], items[node], position === 0 ? -pillShift : pillShift);
+      node.connections.map(({ from }, position) => {
+        const chain = route(items[from], items[index], pillShift(position, node.connections.length));
         entries.push(links[links.length - 1]);
         return chain;
       }),
     );
     pillLinks.push(entries);
-    outputs.push(route(items[node], output, 0));
+    outputs.push(outputFrom.includes(index) ? route(items[index], output, 0) : null);
   }
   return {
     columns,
-    inputs: items.slice(0, inputNodeCount),
+    inputs: items.slice(0, inputs.length),
+    nodes: items.slice(inputs.length),
+    output,
     links,
     chains: { connections, outputs },
     pillLinks,
@@ -213,7 +213,7 @@ function arrange(graph: Graph): void {
     for (const [index, column] of columns.entries()) graph.columns[index] = [...column];
     for (const [index, shift] of shifts.entries()) graph.links[index].shift = shift;
   };
-  const swapPills = ([first, second]: Link[]): void => {
+  const swapPills = (first: Link, second: Link): void => {
     [first.shift, second.shift] = [second.shift, first.shift];
   };
   const swapItems = (column: Item[], index: number): void => {
@@ -221,7 +221,9 @@ function arrange(graph: Graph): void {
   };
   const moves = (): (() => void)[] => [
     ...graph.columns.flatMap((column) => column.slice(1).map((_, index) => () => swapItems(column, index))),
-    ...graph.pillLinks.map((links) => () => swapPills(links)),
+    ...graph.pillLinks.flatMap((links) =>
+      links.flatMap((second, index) => links.slice(0, index).map((first) => () => swapPills(first, second))),
+    ),
   ];
   let best = { cost: Infinity, state: snapshot() };
   for (let start = 0; start < 12; start++) {
@@ -247,8 +249,8 @@ function arrange(graph: Graph): void {
 }
 
 /** Lays one cell out. */
-export function layoutCell(pairs: readonly GenotypePair[]): DrawnCell {
-  const graph = buildGraph(pairs);
+export function layoutCell(sketch: CellSketch): DrawnCell {
+  const graph = buildGraph(sketch);
   arrange(graph);
   const items = graph.columns.flat();
   const top = Math.min(...items.map(({ y, height }) => y - height / 2));
@@ -270,24 +272,23 @@ export function layoutCell(pairs: readonly GenotypePair[]): DrawnCell {
   ];
   const centre = (item: Item): Point => ({ x: lefts[item.column] + widths[item.column] / 2, y: y(item) });
   const nodes = graph.chains.outputs.map((outputChain, node): DrawnNode => {
-    const item = outputChain[0];
+    const item = graph.nodes[node];
     return {
-      index: node + inputNodeCount,
+      label: sketch.nodes[node].label,
       centre: { x: right(item).x - metrics.nodeRadius, y: y(item) },
-      outputCourse: course(outputChain, 0),
+      outputCourse: outputChain === null ? null : course(outputChain, 0),
       connections: graph.chains.connections[node].map((chain, position) => {
         const { shift } = graph.pillLinks[node][position];
-        const [operation, predecessor] = pairs[2 * node + position];
-        return { operation, predecessor, pill: left(item, shift), course: course(chain, shift) };
+        const connection = sketch.nodes[node].connections[position];
+        return { ...connection, pill: left(item, shift), course: course(chain, shift) };
       }),
     };
   });
-  const outputItem = graph.chains.outputs[0][graph.chains.outputs[0].length - 1];
   return {
     width: lefts[lefts.length - 1] + widths[widths.length - 1],
     height: bottom - top,
     inputs: graph.inputs.map(centre),
     nodes,
-    output: centre(outputItem),
+    output: centre(graph.output),
   };
 }

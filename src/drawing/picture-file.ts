@@ -12,7 +12,7 @@ export function checkDrawingPath(path: string): void {
   if (/\.(svg|png)$/i.test(path)) return;
   throw new IstaError(
     "USAGE",
-    `--out ${path}: expected a name ending in .svg or .png, came "${extname(path)}"`,
+    `--out ${path}: expected a name ending in .svg or .png, got "${extname(path)}"`,
   );
 }
 

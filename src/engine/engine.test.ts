@@ -5,9 +5,14 @@ import { describe, expect, it } from "vitest";
 import { IstaError } from "../base/errors.js";
 import { packageFolder } from "../base/package.js";
 import { gradients, withoutGradients } from "./autograd.js";
-import { checkDevice, engineInformation, setThreads } from "./device.js";
-import { operators } from "./operators.js";
+import { Device, engineInformation, setThreads } from "./device.js";
+import { operator, operators } from "./operators.js";
 import { dtypes, liveTensorCount, scope, Tensor } from "./tensor.js";
+
+// Any operator of libtorch can be called by its name.
+const clone = operator<[Tensor], Tensor>("aten::clone");
+const convert = operator<[Tensor, number], Tensor>("aten::to", "dtype");
+const softmax = operator<[Tensor, number], Tensor>("aten::softmax", "int");
 
 const vector = (...values: number[]): Tensor => Tensor.from(Float32Array.from(values));
 
@@ -54,10 +59,8 @@ describe("tensors", () => {
         Float32Array.from({ length: 12 }, (_, i) => i),
         [1, 3, 2, 2],
       );
-      expect(operators.clone(image).toArray()).toEqual(image.toArray());
-      expect(operators.to(image, dtypes.float64).toArray()).toEqual(
-        Float64Array.from(image.toFloat32Array()),
-      );
+      expect(clone(image).toArray()).toEqual(image.toArray());
+      expect(convert(image, dtypes.float64).toArray()).toEqual(Float64Array.from(image.toFloat32Array()));
     });
   });
 
@@ -131,7 +134,7 @@ describe("mistakes are typed errors that name the operation", () => {
     ["a number for a tensor", () => operators.relu(3 as never), "ENGINE_ARGUMENT", /expected a tensor/],
     [
       "a fraction for an integer",
-      () => operators.softmax(vector(1), 0.5),
+      () => softmax(vector(1), 0.5),
       "ENGINE_ARGUMENT",
       /dim: expected a whole number/,
     ],
@@ -169,7 +172,7 @@ describe("mistakes are typed errors that name the operation", () => {
     ],
     [
       "a foreign device",
-      () => checkDevice("tpu"),
+      () => Device.named("tpu"),
       "ENGINE_DEVICE",
       /expected cpu, cuda or cuda:N, got "tpu"/,
     ],

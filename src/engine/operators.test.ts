@@ -1,14 +1,32 @@
 // The operators of the networks against PyTorch: every primitive, sums of them, blocks, losses.
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   checkOperator,
   type GoldenCase,
   goldenCases,
   type OperatorTensors,
 } from "../../test/support/golden.js";
-import { operationIndex, type Primitive } from "../space/darts.js";
-import { type NormTensors, operators } from "./operators.js";
-import { Tensor } from "./tensor.js";
+import { gradients } from "./autograd.js";
+import {
+  type NormTensors,
+  operator,
+  operators,
+  type PatternKind,
+  type PatternSettings,
+} from "./operators.js";
+import { scope, Tensor } from "./tensor.js";
+
+/** The operations of the golden cases. */
+type Primitive =
+  | "max_pool_3x3"
+  | "avg_pool_3x3"
+  | "skip_connect"
+  | "sep_conv_3x3"
+  | "sep_conv_5x5"
+  | "dil_conv_3x3"
+  | "dil_conv_5x5";
+
+const convert = operator<[Tensor, number], Tensor>("aten::to", "dtype");
 
 const momentum = 0.1;
 const epsilon = 1e-5;
@@ -32,6 +50,25 @@ function layersOf(operation: Primitive, stride: number): { convolutions: string[
   return { convolutions: [], norms: ["1"] };
 }
 
+function patternOf(operation: Primitive, stride: number): [PatternKind, PatternSettings] {
+  switch (operation) {
+    case "max_pool_3x3":
+      return ["max-pool", [3, 1, stride, 1]];
+    case "avg_pool_3x3":
+      return ["average-pool", [3, 1, stride, 1]];
+    case "skip_connect":
+      return [stride === 1 ? "identity" : "factorized-reduce", [1, 1, stride, 1]];
+    case "sep_conv_3x3":
+      return ["separable", [3, 1, stride, 2]];
+    case "sep_conv_5x5":
+      return ["separable", [5, 1, stride, 2]];
+    case "dil_conv_3x3":
+      return ["separable", [3, 2, stride, 1]];
+    case "dil_conv_5x5":
+      return ["separable", [5, 2, stride, 1]];
+  }
+}
+
 interface Branch {
   readonly input: Tensor;
   readonly operation: Primitive;
@@ -48,16 +85,18 @@ function node(
   training: boolean,
 ): Tensor {
   const layers = branches.map(({ operation, stride }) => layersOf(operation, stride));
+  const patterns = branches.map(({ operation, stride }) => patternOf(operation, stride));
   return operators.node(
     branches.map(({ input }) => input),
     weights,
-    branches.map(({ operation }) => operationIndex(operation)),
-    branches.map(({ stride }) => stride),
+    patterns.map(([kind]) => kind),
+    patterns.flatMap(([, settings]) => settings),
     layers.flatMap(({ convolutions }, k) =>
       convolutions.map((name) => weight(tensors, branches[k].prefix + name)),
     ),
     layers.flatMap(({ norms }, k) => norms.flatMap((name) => norm(tensors, branches[k].prefix + name))),
     branches.map(({ mask }) => mask),
+    false,
     training,
     momentum,
     epsilon,
@@ -105,6 +144,121 @@ describe("ista::node is the weighted, masked sum of its operations", () => {
       }));
       return node(tensors, branches, tensors.maybe("input.weights"), training);
     });
+  });
+});
+
+/** A repeatable tensor of small values about zero. */
+function wave(shape: number[], double: boolean): Tensor {
+  const values = Array.from({ length: shape.reduce((product, size) => product * size, 1) }, (_, i) =>
+    Math.sin(1.7 * i + shape.length),
+  );
+  return Tensor.from(double ? Float64Array.from(values) : Float32Array.from(values), shape);
+}
+
+interface Case {
+  readonly kind: PatternKind;
+  readonly settings: PatternSettings;
+  /** Shapes of its convolutions, for 6 channels. */
+  readonly convolutions: number[][];
+}
+
+/** A node of the branch and an identity on images of 2 x 6 x 7 x 9: its output and the gradients, as numbers. */
+function valuesOf({ kind, settings, convolutions }: Case, double: boolean, recompute: boolean): number[] {
+  return scope(() => {
+    const input = wave([2, 6, 7, 9], double).setRequiresGrad(true);
+    const second = operators.averagePool(input, [1, 1], [settings[2], settings[2]], [0, 0], false, false);
+    const weights = wave([2], double).setRequiresGrad(true);
+    const kernels = convolutions.map((shape) => wave(shape, double).setRequiresGrad(true));
+    const normCount = kind === "separable" ? settings[3] : 1;
+    const norms = Array.from({ length: normCount }, () => [
+      wave([6], double).setRequiresGrad(true),
+      wave([6], double).setRequiresGrad(true),
+      operators.scale(wave([6], double), 0),
+      operators.multiply(wave([6], double), wave([6], double)),
+    ]).flat();
+    const output = operators.node(
+      [input, second],
+      weights,
+      [kind, "identity"],
+      [...settings, 1, 1, 1, 1],
+      kernels,
+      [...norms, null, null, null, null],
+      [wave([2], double), null],
+      recompute,
+      true,
+      momentum,
+      epsilon,
+    );
+    const loss = operators.sum(operators.multiply(output, wave(output.shape, double)));
+    const leaves = [input, weights, ...kernels, ...norms.filter((_, i) => i % 4 < 2)];
+    return [output, ...gradients(loss, leaves)].flatMap((tensor) => {
+      if (tensor === null) throw new Error("no gradient");
+      return [...convert(tensor, 6).toFloat32Array()];
+    });
+  });
+}
+
+function largestDifference(one: number[], other: number[]): number {
+  expect(one.length).toBe(other.length);
+  const largest = Math.max(...other.map(Math.abs));
+  return Math.max(...one.map((value, i) => Math.abs(value - other[i]))) / largest;
+}
+
+describe("branches beyond the DARTS space, in single and in double precision", () => {
+  const dense = (kernel: number, stride: number, dilation = 1): Case => ({
+    kind: "dense",
+    settings: [kernel, dilation, stride, 1],
+    convolutions: [[6, 6, kernel, kernel]],
+  });
+  const separable = (kernel: number, dilation: number, stride: number, stages: number): Case => ({
+    kind: "separable",
+    settings: [kernel, dilation, stride, stages],
+    convolutions: Array.from({ length: stages }, () => [
+      [6, 1, kernel, kernel],
+      [6, 6, 1, 1],
+    ]).flat(),
+  });
+  const pool = (kind: PatternKind, kernel: number, stride: number): Case => ({
+    kind,
+    settings: [kernel, 1, stride, 1],
+    convolutions: [],
+  });
+  const cases: [boolean, Case][] = [
+    [true, dense(1, 1)],
+    [true, dense(1, 2)],
+    [true, dense(3, 1)],
+    [true, dense(3, 2)],
+    [true, separable(7, 2, 1, 2)],
+    [true, separable(3, 1, 2, 1)],
+    [false, dense(5, 1)],
+    [false, dense(3, 2, 2)],
+    [false, separable(9, 1, 1, 2)],
+    [false, separable(3, 3, 1, 1)],
+    [false, pool("average-pool", 5, 1)],
+    [false, pool("max-pool", 5, 2)],
+  ];
+  it.each(cases.map(([fused, one]) => [`${one.kind} ${one.settings}`, fused, one] as const))(
+    "%s, fused: %s",
+    (_, fused, one) => {
+      expect(operators.nodeAccepts(one.kind, ...one.settings)).toBe(fused);
+      operators.profileStart();
+      const single = valuesOf(one, false, false);
+      const names = (JSON.parse(operators.profileReport()) as { name: string }[]).map(({ name }) => name);
+      expect(names.some((name) => name.startsWith(`composed: ${one.kind}`))).toBe(!fused);
+      expect(names.some((name) => name.startsWith(one.kind))).toBe(fused);
+      expect(valuesOf(one, false, true)).toEqual(single);
+      expect(largestDifference(single, valuesOf(one, true, false))).toBeLessThan(1e-5);
+    },
+  );
+
+  it.each([
+    ["pool" as PatternKind, [3, 1, 1, 1], /no kind of branch named pool/],
+    ["identity", [1, 1, 2, 1], /identity has kernel 1 and stride 1/],
+    ["max-pool", [3, 2, 1, 1], /max-pool has no dilation/],
+    ["dense", [0, 1, 1, 1], /must be 1 to 4096, got 0/],
+    ["dense", [3, 1, 1, 2], /dense has one stage, got 2/],
+  ] as const)("%s %j means nothing", (kind, settings, message) => {
+    expect(() => operators.nodeAccepts(kind, ...(settings as unknown as PatternSettings))).toThrow(message);
   });
 });
 

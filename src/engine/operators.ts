@@ -19,7 +19,7 @@ function fromNative(value: unknown, kind: "Tensor" | "Tensor[]" | "other"): unkn
  * the order of the operator's schema; missing trailing ones take their defaults there.
  * @throws IstaError ENGINE_OPERATOR (the operator's own complaint, with operator and shapes), ENGINE_ARGUMENT, ENGINE_FREED
  */
-function operator<Arguments extends unknown[], Result>(
+export function operator<Arguments extends unknown[], Result>(
   name: string,
   overload = "",
 ): (...values: Arguments) => Result {
@@ -38,6 +38,23 @@ type MaybeTensor = Tensor | null;
 /** gamma, beta, running mean, running variance; see native/ops/operators.h. */
 export type NormTensors = [MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor];
 
+/**
+ * What a branch of `ista::node` computes (native/ops/pattern.h). Convolutions and norms that it takes:
+ * - `identity`, `max-pool`, `average-pool`: none, one norm;
+ * - `separable`: a depthwise and a 1x1 convolution and a norm per stage;
+ * - `factorized-reduce`: two 1x1 convolutions, one norm;
+ * - `dense`: one convolution, one norm.
+ */
+export type PatternKind =
+  | "identity"
+  | "max-pool"
+  | "average-pool"
+  | "separable"
+  | "factorized-reduce"
+  | "dense";
+/** What is 1 where a kind has no such setting; the factorised reduction has kernel 1 and stride 2. */
+export type PatternSettings = [kernel: number, dilation: number, stride: number, stages: number];
+
 export const operators = {
   add: operator<[Tensor, Tensor], Tensor>("aten::add", "Tensor"),
   multiply: operator<[Tensor, Tensor], Tensor>("aten::mul", "Tensor"),
@@ -45,43 +62,58 @@ export const operators = {
   matmul: operator<[Tensor, Tensor], Tensor>("aten::matmul"),
   relu: operator<[Tensor], Tensor>("aten::relu"),
   sum: operator<[Tensor], Tensor>("aten::sum"),
-  softmax: operator<[Tensor, number], Tensor>("aten::softmax", "int"),
   reshape: operator<[Tensor, number[]], Tensor>("aten::reshape"),
   concatenate: operator<[Tensor[], number], Tensor>("aten::cat"),
-  to: operator<[Tensor, number], Tensor>("aten::to", "dtype"),
   toDevice: operator<[Tensor, null, null, string], Tensor>("aten::to", "dtype_layout"),
   detach: operator<[Tensor], Tensor>("aten::detach"),
-  clone: operator<[Tensor], Tensor>("aten::clone"),
   copyInto: operator<[Tensor, Tensor], Tensor>("aten::copy_"),
   /** In place: first argument += share * (second - first). */
   interpolate: operator<[Tensor, Tensor, number], Tensor>("aten::lerp_", "Scalar"),
   zerosLike: operator<[Tensor], Tensor>("aten::zeros_like"),
-  fill: operator<[Tensor, number], Tensor>("aten::fill_", "Scalar"),
   /** Times 0, so that a sum of large numbers is not taken for an infinite one. To be called in a scope. */
   allFinite: (tensor: Tensor): boolean => operators.sum(operators.scale(tensor, 0)).item() === 0,
+  pad: operator<[Tensor, number[], number], Tensor>("aten::constant_pad_nd"),
+  /** axis, start, length */
+  narrow: operator<[Tensor, number, number, number], Tensor>("aten::narrow"),
+  transpose: operator<[Tensor, number, number], Tensor>("aten::transpose", "int"),
+  /** axis, index */
+  select: operator<[Tensor, number, number], Tensor>("aten::select", "int"),
+  /** axis, indices int64 */
+  indexSelect: operator<[Tensor, number, Tensor], Tensor>("aten::index_select"),
+  maxPool: operator<[Tensor, number[], number[], number[]], Tensor>("aten::max_pool2d"),
+  /** input, gamma, beta, running mean, running variance, training, momentum, epsilon, cudnn */
+  batchNorm: operator<[Tensor, ...NormTensors, boolean, number, number, boolean], Tensor>("aten::batch_norm"),
   averagePool: operator<[Tensor, number[], number[], number[], boolean, boolean], Tensor>("aten::avg_pool2d"),
   globalAveragePool: operator<[Tensor, number[], boolean], Tensor>("aten::mean", "dim"),
+  /** input, weight, bias, stride, padding, dilation, groups */
   convolution: operator<[Tensor, Tensor, null, number[], number[], number[], number], Tensor>("aten::conv2d"),
   linear: operator<[Tensor, Tensor, Tensor], Tensor>("aten::linear"),
   /** logits [N, K], labels [N] int64, class weights, reduction (1: mean, 2: sum), ignored label, label smoothing */
   crossEntropy: operator<[Tensor, Tensor, null, number, number, number], Tensor>("aten::cross_entropy_loss"),
 
-  /** inputs, weights, operations, strides, convolutions, norms, masks, training, momentum, epsilon */
+  /**
+   * The weighted, masked sum of branches. Per branch: an input, a weight (null: all 1), a kind, four settings (PatternSettings, one
+   * branch after the other), its convolutions, its norms (NormTensors, four nulls for none), and a mask [N] or null. With `recompute`
+   * convolutions keep less and compute it again in the backward pass; the same bits either way.
+   */
   node: operator<
     [
-      Tensor[],
-      MaybeTensor,
-      number[],
-      number[],
-      Tensor[],
-      MaybeTensor[],
-      MaybeTensor[],
-      boolean,
-      number,
-      number,
+      inputs: Tensor[],
+      weights: MaybeTensor,
+      kinds: PatternKind[],
+      settings: number[],
+      convolutions: Tensor[],
+      norms: MaybeTensor[],
+      masks: MaybeTensor[],
+      recompute: boolean,
+      training: boolean,
+      momentum: number,
+      epsilon: number,
     ],
     Tensor
   >("ista::node"),
+  /** Whether a branch has a fused kernel; a node in which one has none is computed as a composition of libtorch's operators. */
+  nodeAccepts: operator<[PatternKind, ...PatternSettings], boolean>("ista::node_accepts"),
   /** inputs, weight, norm, training, momentum, epsilon */
   reluConvNorm: operator<[Tensor[], Tensor, NormTensors, boolean, number, number], Tensor>(
     "ista::relu_conv_norm",
@@ -94,12 +126,14 @@ export const operators = {
   convNorm: operator<[Tensor, Tensor, NormTensors, number, number, boolean, boolean, number, number], Tensor>(
     "ista::conv_norm",
   ),
-  /** Whether convolutions of nodes keep less and compute it again in the backward pass; the same bits either way. */
-  setRecompute: operator<[boolean], void>("ista::set_recompute"),
-  /** Clears the counters of our operators and switches them on. */
+  /** Clears the counters of our operators and switches them on, for the calls of this JavaScript thread. */
   profileStart: operator<[], void>("ista::profile_start"),
   /** Switches them off; JSON: an array of { name, calls, seconds, bytes, flops } or the like, see native/ops/profile.h. */
   profileReport: operator<[], string>("ista::profile_report"),
+  /** Sets the C library's allocator for the whole process; see tuneAllocator in device.ts. */
+  tuneAllocator: operator<[], void>("ista::tune_allocator"),
   /** parameters, gradients, momenta, learning rate, momentum, weight decay, greatest norm -> norm before clipping */
-  sgdStep: operator<[Tensor[], Tensor[], Tensor[], number, number, number, number], number>("ista::sgd_step"),
+  sgdStep: operator<[Tensor[], Tensor[], Tensor[], number, number, number, number, boolean?], number>(
+    "ista::sgd_step",
+  ),
 };

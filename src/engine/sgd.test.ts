@@ -1,6 +1,7 @@
 // SGD against PyTorch, by its closed form, and when gradients are not finite.
 import { describe, expect, it } from "vitest";
 import { expectGolden, goldenCases, type Results } from "../../test/support/golden.js";
+import { Device } from "./device.js";
 import { operators } from "./operators.js";
 import { Sgd } from "./sgd.js";
 import { liveTensorCount, scope, Tensor } from "./tensor.js";
@@ -130,7 +131,7 @@ describe("Sgd", () => {
       run(whole, unbroken, 0, 6);
       const parameter = Tensor.from(start);
       run(first, parameter, 0, 3);
-      second.loadStateDict(first.stateDict(), "cpu");
+      second.loadStateDict(first.stateDict(), Device.cpu);
       run(second, parameter, 3, 6);
       expect(parameter.toFloat32Array()).toEqual(unbroken.toFloat32Array());
       second.retain(new Set(["other"]));

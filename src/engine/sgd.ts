@@ -1,10 +1,13 @@
 // Stochastic gradient descent with momentum, as a step over named tensors and a state that can be saved.
+import type { Device } from "./device.js";
 import { operators } from "./operators.js";
 import { Tensor } from "./tensor.js";
 
 export interface SgdSettings {
   readonly learningRate: number;
   readonly momentum: number;
+  /** The gradient counts once more on top of the momentum (Nesterov's, as torch.optim.SGD takes it). */
+  readonly nesterov?: boolean;
   /** Added to the gradient, after clipping. */
   readonly weightDecay: number;
   /** Greatest global norm of the gradient, before weight decay; 0 = not clipped. */
@@ -22,7 +25,7 @@ export class Sgd {
   step(
     parameters: ReadonlyMap<string, Tensor>,
     gradients: readonly (Tensor | null)[],
-    { learningRate, momentum, weightDecay, gradientClip }: SgdSettings,
+    { learningRate, momentum, nesterov = false, weightDecay, gradientClip }: SgdSettings,
   ): number {
     const [held, slopes, momenta]: Tensor[][] = [[], [], []];
     let index = 0;
@@ -33,7 +36,16 @@ export class Sgd {
       slopes.push(gradient);
       momenta.push(this.momentumOf(name, parameter));
     }
-    return operators.sgdStep(held, slopes, momenta, learningRate, momentum, weightDecay, gradientClip);
+    return operators.sgdStep(
+      held,
+      slopes,
+      momenta,
+      learningRate,
+      momentum,
+      weightDecay,
+      gradientClip,
+      nesterov,
+    );
   }
 
   private momentumOf(name: string, parameter: Tensor): Tensor {
@@ -67,16 +79,14 @@ export class Sgd {
   /** @param device where the parameters are */
   loadStateDict(
     stored: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>,
-    device: string,
+    device: Device,
   ): void {
     this.dispose();
     for (const [name, { shape, data }] of stored) {
-      const tensor = Tensor.from(data, shape).keep();
-      this.momenta.set(
-        name,
-        device === "cpu" ? tensor : operators.toDevice(tensor, null, null, device).keep(),
-      );
-      if (device !== "cpu") tensor.dispose();
+      const onHost = Tensor.from(data, shape);
+      const tensor = device.move(onHost);
+      this.momenta.set(name, tensor.keep());
+      if (tensor !== onHost) onHost.dispose();
     }
   }
 

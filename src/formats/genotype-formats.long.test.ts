@@ -3,10 +3,10 @@
 import { expect, test } from "vitest";
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { validateGenotype } from "../space/genotype.js";
-import { randomGenotype } from "../space/random-genotype.js";
+import { darts } from "../space/darts/space.js";
+import { nasBench201 } from "../space/nas-bench-201/space.js";
+import { type Architecture, randomSelection, type Space, validateSelection } from "../space/space.js";
 import { formatGenotypeJson, parseGenotypeJson } from "./genotype-json.js";
-import { formatGenotypePython, parseGenotypePython } from "./genotype-python.js";
 import { resolveGenotype } from "./genotype-resolve.js";
 
 const mutations = 50_000;
@@ -59,19 +59,32 @@ function mutate(text: string, stream: RandomStream): string {
   return result;
 }
 
-test.each([
-  ["JSON", formatGenotypeJson, parseGenotypeJson],
-  ["Python", formatGenotypePython, parseGenotypePython],
-] as const)("%s: no mutation brings anything but a valid genotype or a refusal", (form, format, parse) => {
-  const stream = RandomStream.named(1, `mutations/${form}`);
+interface Form {
+  format(architecture: Architecture): string;
+  parse(text: string): Architecture;
+}
+
+const ownForm = (space: Space): Form => ({
+  format: ({ selection }) => space.texts[0].format(selection),
+  parse: (text) => ({ space, selection: space.texts[0].parse(text) }),
+});
+const json: Form = { format: formatGenotypeJson, parse: parseGenotypeJson };
+
+test.each<[string, Space, Form]>([
+  ["JSON", darts, json],
+  ["Python", darts, ownForm(darts)],
+  ["JSON of NAS-Bench-201", nasBench201, json],
+  ["text of NAS-Bench-201", nasBench201, ownForm(nasBench201)],
+])("%s: no mutation brings anything but a valid genotype or a refusal", (name, space, { format, parse }) => {
+  const stream = RandomStream.named(1, `mutations/${name}`);
   let accepted = 0;
   for (let i = 0; i < mutations; i++) {
-    const text = mutate(format(randomGenotype(stream)), stream);
-    for (const read of [parse, (any: string) => resolveGenotype(any).genotype]) {
+    const text = mutate(format({ space, selection: randomSelection(space, stream) }), stream);
+    for (const read of [parse, resolveGenotype]) {
       try {
-        const genotype = read(text);
-        expect(validateGenotype(genotype)).toEqual(genotype);
-        expect(parse(format(genotype))).toEqual(genotype);
+        const { selection } = read(text);
+        validateSelection(space, selection);
+        expect(parse(format({ space, selection }))).toEqual({ space, selection });
         accepted++;
       } catch (error) {
         if (!(error instanceof IstaError) || error.code !== "GENOTYPE_INVALID") throw error;
@@ -91,7 +104,7 @@ test("random noise is refused", () => {
     const text = String.fromCharCode(
       ...Array.from({ length: stream.integer(80) }, () => stream.integer(128)),
     );
-    for (const read of [parseGenotypeJson, parseGenotypePython, resolveGenotype])
+    for (const read of [parseGenotypeJson, darts.texts[0].parse, nasBench201.texts[0].parse, resolveGenotype])
       expect(() => read(text)).toThrow(IstaError);
   }
 });

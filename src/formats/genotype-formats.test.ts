@@ -1,144 +1,101 @@
-// Genotype texts: JSON, the Python form, names; what is refused and how the place is told.
+// Genotype texts: JSON, the spaces' own forms, names; what is refused and how the place is told.
 
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { IstaError } from "../base/errors.js";
+import { expectRefusal } from "../../test/support/genotypes.js";
 import { RandomStream } from "../base/random.js";
-import { normPlacements } from "../space/layout.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
-import { randomGenotype } from "../space/random-genotype.js";
-import { formatGenotypeJson, largestGenotypeText, parseGenotypeJson } from "./genotype-json.js";
-import { formatGenotypePython, parseGenotypePython } from "./genotype-python.js";
-import { randomGenotypeOfSeed, resolveGenotype } from "./genotype-resolve.js";
+import { darts } from "../space/darts/space.js";
+import { nasBench201 } from "../space/nas-bench-201/space.js";
+import { randomSelection } from "../space/space.js";
+import { largestGenotypeText } from "../space/text.js";
+import { formatGenotypeJson, parseGenotypeJson } from "./genotype-json.js";
+import { randomArchitecture, resolveGenotype } from "./genotype-resolve.js";
 
-const genotypes = fc.nat().map((seed) => randomGenotype(RandomStream.named(seed, "test")));
-const { genotype } = namedGenotypes.ISTA_twostage;
+describe.each([darts, nasBench201])("in $name", (space) => {
+  const selections = fc.nat().map((seed) => randomSelection(space, RandomStream.named(seed, "test")));
+  const [form] = space.texts;
 
-function expectRefusal(act: () => unknown, message: string): void {
-  expect(act).toThrow(IstaError);
-  expect(act).toThrow(message);
-  try {
-    act();
-  } catch (error) {
-    expect((error as IstaError).code).toBe("GENOTYPE_INVALID");
-    expect((error as IstaError).message).not.toMatch(/\p{Cc}/u);
-  }
+  test("both forms read back what they write, and resolve to the same", () => {
+    fc.assert(
+      fc.property(selections, (selection) => {
+        const json = formatGenotypeJson({ space, selection });
+        const text = form.format(selection);
+        expect(parseGenotypeJson(json)).toEqual({ space, selection });
+        expect(form.parse(text)).toEqual(selection);
+        for (const preferred of [darts, nasBench201]) {
+          expect(resolveGenotype(json, preferred)).toEqual({ space, selection, norms: null, source: "json" });
+          expect(resolveGenotype(text, preferred)).toEqual({
+            space,
+            selection,
+            norms: null,
+            source: form.name,
+          });
+        }
+      }),
+    );
+  });
+
+  test("names resolve to published architectures, whichever space is asked first", () => {
+    for (const [name, { selection, norms }] of Object.entries(space.named))
+      for (const preferred of [darts, nasBench201])
+        expect(resolveGenotype(name, preferred)).toEqual({ space, selection, norms, source: "name" });
+  });
+
+  test("random architectures go by their seed, of the space that is named or asked first", () => {
+    const architecture = { ...randomArchitecture(17, space), norms: null, source: "random" };
+    expect(architecture.space).toBe(space);
+    expect(resolveGenotype("random:17", space)).toEqual(architecture);
+    for (const preferred of [darts, nasBench201])
+      expect(resolveGenotype(`random:${space.name}:17`, preferred)).toEqual(architecture);
+    expect(randomArchitecture(17, space)).not.toEqual(randomArchitecture(18, space));
+  });
+});
+
+const genotype = formatGenotypeJson({ space: darts, selection: darts.named.ISTA_twostage.selection });
+
+test("the JSON form of DARTS has a line for each node", () => {
+  expect(genotype).toBe(`{
+  "space": "darts",
+  "normal": [
+    ["skip_connect", 0], ["dil_conv_3x3", 1],
+    ["sep_conv_5x5", 0], ["dil_conv_3x3", 2],
+    ["dil_conv_3x3", 1], ["sep_conv_3x3", 0],
+    ["sep_conv_3x3", 2], ["skip_connect", 0]
+  ],
+  "normalConcat": [2, 3, 4, 5],
+  "reduce": [
+    ["avg_pool_3x3", 0], ["sep_conv_5x5", 1],
+    ["dil_conv_5x5", 2], ["max_pool_3x3", 1],
+    ["dil_conv_5x5", 3], ["sep_conv_3x3", 1],
+    ["dil_conv_5x5", 4], ["sep_conv_5x5", 1]
+  ],
+  "reduceConcat": [2, 3, 4, 5]
 }
-
-test("both forms read back what they write, and resolve to the same", () => {
-  fc.assert(
-    fc.property(genotypes, (any) => {
-      expect(parseGenotypeJson(formatGenotypeJson(any))).toEqual(any);
-      expect(parseGenotypePython(formatGenotypePython(any))).toEqual(any);
-      expect(resolveGenotype(formatGenotypeJson(any))).toEqual({
-        genotype: any,
-        norms: null,
-        source: "json",
-      });
-      expect(resolveGenotype(formatGenotypePython(any))).toEqual({
-        genotype: any,
-        norms: null,
-        source: "python",
-      });
-    }),
-  );
-});
-
-test("the Python form is the one that the PyTorch programs use", () => {
-  expect(formatGenotypePython(genotype)).toBe(
-    "Genotype(normal=[('skip_connect', 0), ('dil_conv_3x3', 1), ('sep_conv_5x5', 0), ('dil_conv_3x3', 2), " +
-      "('dil_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 2), ('skip_connect', 0)], normal_concat=range(2, 6), " +
-      "reduce=[('avg_pool_3x3', 0), ('sep_conv_5x5', 1), ('dil_conv_5x5', 2), ('max_pool_3x3', 1), " +
-      "('dil_conv_5x5', 3), ('sep_conv_3x3', 1), ('dil_conv_5x5', 4), ('sep_conv_5x5', 1)], reduce_concat=range(2, 6))",
-  );
-});
-
-describe("the Python parser reads", () => {
-  const text = formatGenotypePython(genotype);
-  const reduce = text.slice(text.indexOf("reduce=["), text.indexOf(", reduce_concat"));
-  test.each<[string, string]>([
-    ["an assignment", `ISTA_twostage = ${text}`],
-    ["a list for the concatenation", text.replaceAll("range(2, 6)", "[2, 3, 4, 5]")],
-    ["a tuple for the concatenation", text.replace("range(2, 6)", "(2, 3, 4, 5)")],
-    ["double quotes", text.replaceAll("'", '"')],
-    ["no spaces", text.replaceAll(" ", "")],
-    [
-      "trailing commas, lines and comments",
-      text.replace("[(", "[  # first\n  (").replaceAll(")]", "),\n]").replace(/\)$/, ",\n)\n# end"),
-    ],
-    ["fields in another order", text.replace(`, ${reduce}`, "").replace("Genotype(", `Genotype(${reduce}, `)],
-  ])("%s", (_, form) => {
-    expect(parseGenotypePython(form)).toEqual(genotype);
-    expect(resolveGenotype(`\n ${form}\n`).genotype).toEqual(genotype);
-  });
-
-  test.each<[string, string, string]>([
-    ["nothing", "", "expected Genotype(...) at line 1, column 1 of the Python form, got end of text"],
-    [
-      "another call",
-      "eval(normal=[])",
-      'expected Genotype(...) at line 1, column 1 of the Python form, got "eval"',
-    ],
-    ["code after the end", `${text}; import os`, 'unexpected ";" at line 1'],
-    ["a second value", `${text} Genotype`, "expected nothing more at line 1"],
-    ["an attribute", text.replace("range", "os.system"), "expected range(...) or a list at line 1, column"],
-    [
-      "a call for an operation",
-      text.replace("'skip_connect'", "open('x')"),
-      "expected an operation in quotes at line 1, column 19",
-    ],
-    ["an escape", text.replace("'skip_connect'", "'skip\\x41'"), 'unexpected "\'" at line 1, column 19'],
-    [
-      "an unknown field",
-      text.replace("normal_concat", "norm_concat"),
-      "expected one of normal, normal_concat, reduce, reduce_concat, each once",
-    ],
-    ["a field twice", text.replace("reduce=", "normal="), "each once at line 1"],
-    ["a field of a prototype", text.replace("normal_concat", "constructor"), "each once"],
-    ["no closing", text.slice(0, -1), 'expected "," or ")" at line 1'],
-    [
-      "a pair of three",
-      text.replace("('skip_connect', 0)", "('skip_connect', 0, 1)"),
-      'expected ")" at line 1',
-    ],
-    ["a negative number", text.replace("0)", "-1)"), 'unexpected "-"'],
-    ["a float", text.replace("0)", "0.5)"), 'expected ")"'],
-    ["a huge number", text.replace("0)", "99999999999)"), 'unexpected "9"'],
-    [
-      "an unknown operation",
-      text.replace("skip_connect", "none"),
-      "at $.normal[0][0]: expected one of max_pool_3x3",
-    ],
-    [
-      "a later predecessor",
-      text.replace("'skip_connect', 0", "'skip_connect', 2"),
-      "at $.normal[0][1]: expected a predecessor of node 2, 0 to 1, got 2",
-    ],
-    [
-      "a missing field",
-      text.replace(/, reduce_concat.*/, ")"),
-      "at $.reduceConcat: expected the nodes [2, 3, 4, 5], got nothing",
-    ],
-    [
-      "another range",
-      text.replace("range(2, 6)", "range(0, 999999999)"),
-      'at $.normalConcat: expected the nodes [2, 3, 4, 5], got "0,1,2,3,4,5,6"',
-    ],
-    ["a wrong line", text.replace(", reduce=", ",\n  reduce=!"), 'unexpected "!" at line 2, column 10'],
-  ])("but not %s", (_, form, message) => {
-    expectRefusal(() => parseGenotypePython(form), message);
-  });
+`);
 });
 
 test.each<[string, string, string]>([
   ["text", "hello", "expected JSON, but"],
-  ["half a file", formatGenotypeJson(genotype).slice(0, 100), "expected JSON, but"],
+  ["half a file", genotype.slice(0, 100), "expected JSON, but"],
   ["a list", "[]", "at $: expected an object, got an array of 0"],
-  ["a prototype", '{"__proto__": 1}', "at $.__proto__: expected only the keys"],
+  ["nothing", "null", "at $: expected an object, got null"],
+  [
+    "a prototype",
+    '{"__proto__": 1, "space": "darts"}',
+    "at $.__proto__: expected only the keys space, normal",
+  ],
+  ["of no space", "{}", 'at $.space: expected "darts" or "nas-bench-201", got nothing'],
+  ["of a space that is a number", '{"space": 1}', "at $.space: expected"],
+  ["of a space of a prototype", '{"space": "__proto__"}', 'at $.space: expected "darts" or'],
   [
     "another space",
-    formatGenotypeJson(genotype).replace("darts", "nats"),
-    'at $.space: expected "darts", got "nats"',
+    genotype.replace("darts", "nats"),
+    'at $.space: expected "darts" or "nas-bench-201", got "nats"',
+  ],
+  [
+    "of the wrong one",
+    genotype.replace("darts", "nas-bench-201"),
+    "at $.normal: expected only the keys space, cell",
   ],
   ["too much", " ".repeat(largestGenotypeText + 1), "expected at most 16384 characters, got 16385"],
 ])("JSON that is %s is refused", (_, text, message) => {
@@ -147,20 +104,19 @@ test.each<[string, string, string]>([
 
 test("names, and random cells by their seed", () => {
   expect(resolveGenotype("ISTA_onestage")).toEqual({
-    genotype: namedGenotypes.ISTA_onestage.genotype,
-    norms: normPlacements.normalisedEvaluation,
+    space: darts,
+    selection: darts.named.ISTA_onestage.selection,
+    norms: darts.norms.normalisedEvaluation,
     source: "name",
   });
-  expect(resolveGenotype("random:17")).toEqual({
-    genotype: randomGenotypeOfSeed(17),
-    norms: null,
-    source: "random",
-  });
-  expect(randomGenotypeOfSeed(17)).not.toEqual(randomGenotypeOfSeed(18));
+  expect(resolveGenotype("random:17")).toEqual({ ...randomArchitecture(17), norms: null, source: "random" });
   const known =
-    "expected a name (ISTA_twostage, ISTA_onestage, ISTA_ImageNet), random:SEED, JSON or Genotype(...), got";
-  for (const text of ["", "ISTA", "toString", "random:", "random:-1", "random:1e3", "x".repeat(1e6)])
+    "expected a name (ISTA_twostage, ISTA_onestage, ISTA_ImageNet, DARTS_V2, PC_DARTS_cifar, all_nor_conv_3x3, ResNet_cell), " +
+    "random:SEED, JSON or Genotype(...) or |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, got";
+  const strange = ["random:", "random:-1", "random:1e3", "random:other:1", "random::1"];
+  for (const text of ["", "ISTA", "toString", "__proto__", ...strange, "x".repeat(1e6)])
     expectRefusal(() => resolveGenotype(text), known);
   expectRefusal(() => resolveGenotype(`{${" ".repeat(1e6)}}`), "at most 16384 characters");
   expectRefusal(() => resolveGenotype(`Genotype(${" ".repeat(1e6)})`), "at most 16384 characters");
+  expectRefusal(() => resolveGenotype(`|none~0|${" ".repeat(1e6)}`.concat("|")), "at most 16384 characters");
 });

@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { expectError, temporaryFolder } from "../../test/support/data.js";
 import { makeModel } from "../../test/support/models.js";
+import { nasBench201 } from "../space/nas-bench-201/space.js";
+import { randomArchitecture } from "./genotype-resolve.js";
 import { modelMetadata, networkOf, readModel, writeModel } from "./model-file.js";
 import { writeSafetensors } from "./safetensors.js";
 
@@ -15,6 +17,28 @@ describe("a model file", () => {
     const { weights: written, ...wanted } = model;
     expect(description).toEqual(wanted);
     expect(new Map([...weights].sort())).toEqual(new Map([...written].sort()));
+  });
+
+  it("may be of another space", () => {
+    const other = makeModel({
+      architecture: randomArchitecture(3, nasBench201),
+      shape: { cells: 6, channels: 3 },
+    });
+    writeModel(`${folder}/other.safetensors`, other);
+    const { description, weights } = readModel(`${folder}/other.safetensors`);
+    const { weights: written, ...wanted } = other;
+    expect(description).toEqual(wanted);
+    expect(new Map([...weights].sort())).toEqual(new Map([...written].sort()));
+    networkOf({ ...other, weights }).dispose();
+  });
+
+  it("keeps what a newer program says besides", () => {
+    const unknown = { later: { of: [1, "two"] }, seed: 3 };
+    writeModel(`${folder}/newer.safetensors`, { ...model, unknown });
+    const { description, weights } = readModel(`${folder}/newer.safetensors`);
+    expect(description).toEqual({ ...model, weights: undefined, unknown });
+    writeModel(`${folder}/again.safetensors`, { ...description!, weights });
+    expect(readModel(`${folder}/again.safetensors`).description).toEqual(description);
   });
 
   it("may be bare weights", () => {

@@ -2,23 +2,25 @@
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import type { Normalisation } from "../data/types.js";
+import { Device } from "../engine/device.js";
 import { Network } from "../nn/network.js";
-import { checkStateDict, type StateDict, withoutAuxiliaryHead } from "../nn/parameters.js";
-import { type Genotype, validateGenotype } from "../space/genotype.js";
+import { checkStateDict, type StateDict, withoutAuxiliaryHead } from "../nn/tensor-store.js";
+import { architectureOf } from "../space/registry.js";
 import {
+  type Architecture,
   evaluationNetwork,
+  genotypeOf,
   type NetworkDescription,
   type NetworkShape,
   type NormPlacement,
-  validateShape,
-} from "../space/layout.js";
-import { parameterList } from "../space/parameters.js";
+} from "../space/space.js";
+import { tensorList } from "../space/tensors.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 import { stateDictFrom } from "./state-dict.js";
 
 /** Everything about a network but its weights. */
 export interface ModelDescription {
-  readonly genotype: Genotype;
+  readonly architecture: Architecture;
   readonly shape: NetworkShape;
   readonly norms: NormPlacement;
   /** Of the images that it was trained on. */
@@ -26,6 +28,8 @@ export interface ModelDescription {
   /** For pictures of other sizes: how much larger than the centre crop the shorter side is made. */
   readonly resizeRatio: number;
   readonly classes: readonly string[];
+  /** Entries of a newer program's description that this one does not know; they are written again. */
+  readonly unknown?: Readonly<Record<string, unknown>>;
 }
 
 export interface Model extends ModelDescription {
@@ -37,7 +41,7 @@ const metadataKey = "ista-nas";
 const formatVersion = 1;
 
 const count = z.int().min(1).max(65_536);
-const descriptionSchema = z.object({
+const descriptionSchema = z.looseObject({
   formatVersion: z.int(),
   genotype: z.unknown(),
   shape: z.object({
@@ -58,8 +62,18 @@ const descriptionSchema = z.object({
 
 /** The description as metadata of a file. */
 export function modelMetadata(model: ModelDescription): Record<string, string> {
-  const { genotype, shape, norms, normalisation, resizeRatio, classes } = model;
-  const description = { formatVersion, genotype, shape, norms, normalisation, resizeRatio, classes };
+  const { architecture, shape, norms, normalisation, resizeRatio, classes, unknown } = model;
+  const genotype = genotypeOf(architecture);
+  const description = {
+    ...unknown,
+    formatVersion,
+    genotype,
+    shape,
+    norms,
+    normalisation,
+    resizeRatio,
+    classes,
+  };
   return { [metadataKey]: JSON.stringify(description) };
 }
 
@@ -70,18 +84,31 @@ export function writeModel(path: string, { weights, ...description }: Model): vo
 
 /**
  * Reads a model file, or the bare weights of another program, which come with `description` null.
- * @throws IstaError SAFETENSORS_*, FILE_*, MODEL_FILE when the metadata is not what this program writes
+ * @throws IstaError SAFETENSORS_*, FILE_*, GENOTYPE_INVALID, NETWORK_SHAPE, WEIGHTS_MISMATCH, MODEL_FILE when the metadata is not
+ *   what this program writes
  */
 export function readModel(path: string): { description: ModelDescription | null; weights: StateDict } {
   const { tensors, metadata } = readSafetensors(path);
   const text = metadata.get(metadataKey);
   return {
-    description: text === undefined ? null : parseDescription(path, text),
+    description: text === undefined ? null : parseDescription(path, text, tensors.size),
     weights: stateDictFrom(tensors),
   };
 }
 
-function parseDescription(path: string, text: string): ModelDescription {
+/** In some spaces a cell may be without tensors; a network of so many cells is still made in no time. */
+const cellsWithoutTensors = 200;
+
+/** A description that lies must not make a network that is larger than its file. @throws IstaError WEIGHTS_MISMATCH */
+function requirePlausible(cells: number, tensorCount: number): void {
+  if (cells <= tensorCount + cellsWithoutTensors) return;
+  throw new IstaError(
+    "WEIGHTS_MISMATCH",
+    `weights: expected those of ${cells} cells, got ${tensorCount} tensors`,
+  );
+}
+
+function parseDescription(path: string, text: string, tensorCount: number): ModelDescription {
   const refuse = (what: string): never => {
     throw new IstaError("MODEL_FILE", `read ${path}: the description of the network ${what}`);
   };
@@ -96,7 +123,18 @@ function parseDescription(path: string, text: string): ModelDescription {
     const [issue] = result.error.issues;
     return refuse(`is wrong at ${issue.path.join(".")}: ${issue.message}`);
   }
-  const { formatVersion: version, genotype, ...rest } = result.data;
+  const {
+    formatVersion: version,
+    genotype,
+    shape,
+    norms,
+    normalisation,
+    resizeRatio,
+    classes,
+    ...unknown
+  } = result.data;
+  const known = { shape, norms, normalisation, resizeRatio, classes };
+  const rest = Object.keys(unknown).length === 0 ? known : { ...known, unknown };
   if (version > formatVersion)
     return refuse(`has format ${version}, this program knows up to ${formatVersion}`);
   const channels = rest.shape.inputChannels;
@@ -105,27 +143,27 @@ function parseDescription(path: string, text: string): ModelDescription {
   }
   if (rest.classes.length !== rest.shape.classes)
     return refuse(`names ${rest.classes.length} of ${rest.shape.classes} classes`);
-  validateShape(rest.shape);
-  return { ...rest, genotype: validateGenotype(genotype) };
+  requirePlausible(rest.shape.cells, tensorCount);
+  const found = { ...rest, architecture: architectureOf(genotype) };
+  // Refuses a shape that no network can have.
+  found.architecture.space.graph(usableNetwork(found));
+  return found;
 }
 
 /** The network of a model for use: without auxiliary head. */
-export function usableNetwork({ genotype, shape, norms }: ModelDescription): NetworkDescription {
-  return evaluationNetwork(genotype, { ...shape, auxiliary: false }, norms);
+export function usableNetwork({
+  architecture,
+  shape,
+  norms,
+}: Pick<ModelDescription, "architecture" | "shape" | "norms">): NetworkDescription {
+  return evaluationNetwork(architecture, { ...shape, auxiliary: false }, norms);
 }
 
 /** @throws IstaError WEIGHTS_MISMATCH */
-export function networkOf(model: Model, device = "cpu"): Network {
+export function networkOf(model: Model, device: Device = Device.cpu): Network {
   const description = usableNetwork(model);
-  const { cells } = description.shape;
-  // A description that lies must not make a network that is larger than its file.
-  if (cells > model.weights.size) {
-    throw new IstaError(
-      "WEIGHTS_MISMATCH",
-      `weights: expected those of ${cells} cells, came ${model.weights.size} tensors`,
-    );
-  }
-  checkStateDict(withoutAuxiliaryHead(model.weights), parameterList(description));
+  requirePlausible(description.shape.cells, model.weights.size);
+  checkStateDict(withoutAuxiliaryHead(model.weights), tensorList(description));
   const network = new Network(description, { seed: 0, device });
   network.loadStateDict(model.weights);
   return network;

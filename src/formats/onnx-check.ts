@@ -3,7 +3,7 @@ import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { scope, Tensor } from "../engine/tensor.js";
-import type { StateDict } from "../nn/parameters.js";
+import type { StateDict } from "../nn/tensor-store.js";
 import { type ModelDescription, networkOf } from "./model-file.js";
 import { type OnnxOptions, onnxInput, outputName } from "./onnx-network.js";
 

@@ -5,29 +5,38 @@ import protobuf from "protobufjs/light.js";
 import { describe, expect, it } from "vitest";
 import { expectError } from "../../test/support/data.js";
 import { makeModel } from "../../test/support/models.js";
-import type { Primitive } from "../space/darts.js";
-import { primitives } from "../space/darts.js";
-import type { Genotype, GenotypePair } from "../space/genotype.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
+import { darts } from "../space/darts/space.js";
+import { nasBench201 } from "../space/nas-bench-201/space.js";
+import type { Architecture } from "../space/space.js";
+import { randomArchitecture } from "./genotype-resolve.js";
 import { checkOnnx, onnxTolerance, seededImages } from "./onnx-check.js";
 import { onnxOfNetwork } from "./onnx-network.js";
 
+const operationsOf = ({ choices }: typeof darts): string[] => [
+  ...new Set(choices[0].candidates.map(({ operation }) => operation)),
+];
+
+const published = (name: string): Architecture => ({ space: darts, selection: darts.named[name].selection });
+
 /** Every operation in both cells, on an input and on a node, so that both strides occur. */
-function cellsOf(operation: Primitive): Genotype {
-  const other: Primitive = operation === "skip_connect" ? "max_pool_3x3" : "skip_connect";
-  const pairs: GenotypePair[] = [0, 1, 2, 3].flatMap((node): GenotypePair[] => [
-    [operation, node],
-    [other, node + 1],
-  ]);
-  const concat = [2, 3, 4, 5];
-  return { space: "darts", normal: pairs, normalConcat: concat, reduce: pairs, reduceConcat: concat };
+function cellsOf(operation: string): Architecture {
+  const other = operation === "skip_connect" ? "max_pool_3x3" : "skip_connect";
+  const selection = darts.choices.map(({ candidates }, choice) => {
+    const node = choice % 4;
+    const find = (wanted: string, from: number): number =>
+      candidates.findIndex((one) => one.operation === wanted && one.predecessor === from);
+    return [find(operation, node), find(other, node + 1)];
+  });
+  return { space: darts, selection };
 }
 
 describe("the ONNX file of a network computes its logits", () => {
   it.each(
-    primitives.flatMap((operation) => [false, true].map((normalised) => [operation, normalised] as const)),
+    operationsOf(darts).flatMap((operation) =>
+      [false, true].map((normalised) => [operation, normalised] as const),
+    ),
   )("with %s everywhere, batch norm after pool and skip: %s", async (operation, normalised) => {
-    const model = makeModel({ genotype: cellsOf(operation), normalised });
+    const model = makeModel({ architecture: cellsOf(operation), normalised });
     const bytes = onnxOfNetwork(model, model.weights, { withNormalisation: false });
     const check = await checkOnnx(bytes, model, seededImages(model, 3), { withNormalisation: false });
     expect(check.images).toBe(3);
@@ -71,8 +80,54 @@ describe("the ONNX file of a network computes its logits", () => {
   });
 });
 
+describe("the ONNX file of a network of NAS-Bench-201 computes its logits", () => {
+  it.each(
+    operationsOf(nasBench201).flatMap((operation) =>
+      [false, true].map((normalised) => [operation, normalised] as const),
+    ),
+  )("with %s everywhere, batch norm after pool and skip: %s", async (operation, normalised) => {
+    const selection = nasBench201.choices.map(({ candidates }) =>
+      [...candidates.keys()].filter((index) => candidates[index].operation === operation),
+    );
+    const model = makeModel({ architecture: { space: nasBench201, selection }, normalised });
+    const bytes = onnxOfNetwork(model, model.weights, { withNormalisation: false });
+    const check = await checkOnnx(bytes, model, seededImages(model, 3), { withNormalisation: false });
+    expect(check.images).toBe(3);
+    expect(check.largestDifference).toBeLessThan(1e-5);
+  });
+
+  it("for random cells and sizes", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          seed: fc.nat(1e6),
+          normalised: fc.boolean(),
+          withNormalisation: fc.boolean(),
+          stage: fc.integer({ min: 1, max: 2 }),
+          channels: fc.integer({ min: 1, max: 6 }),
+          inputChannels: fc.constantFrom(1, 3),
+          rows: fc.integer({ min: 1, max: 5 }),
+          columns: fc.integer({ min: 1, max: 5 }),
+        }),
+        async ({ seed, normalised, withNormalisation, stage, rows, columns, ...shape }) => {
+          const model = makeModel({
+            seed,
+            normalised,
+            architecture: randomArchitecture(seed, nasBench201),
+            shape: { ...shape, cells: 3 * stage, imageHeight: 4 * rows, imageWidth: 4 * columns },
+          });
+          const bytes = onnxOfNetwork(model, model.weights, { withNormalisation });
+          const check = await checkOnnx(bytes, model, seededImages(model, 2), { withNormalisation });
+          expect(check.largestDifference).toBeLessThan(onnxTolerance);
+        },
+      ),
+      { numRuns: 12 },
+    );
+  });
+});
+
 describe("the check", () => {
-  const model = makeModel({ genotype: namedGenotypes.ISTA_onestage.genotype, normalised: true });
+  const model = makeModel({ architecture: published("ISTA_onestage"), normalised: true });
 
   it("refuses a file of other weights", async () => {
     const weights = new Map(model.weights);
@@ -128,7 +183,7 @@ it("says what it takes, gives and knows", async () => {
 });
 
 it("folds every batch norm behind a convolution away", () => {
-  const model = makeModel({ genotype: namedGenotypes.ISTA_twostage.genotype, shape: { cells: 6 } });
+  const model = makeModel({ architecture: published("ISTA_twostage"), shape: { cells: 6 } });
   const text = Buffer.from(onnxOfNetwork(model, model.weights, { withNormalisation: false })).toString(
     "latin1",
   );

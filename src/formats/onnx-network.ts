@@ -1,8 +1,7 @@
 // An evaluation network as an ONNX graph: batch norms folded into the convolutions before them, the batch size open.
 import { packageVersion } from "../base/package.js";
-import type { StateDict } from "../nn/parameters.js";
-import { intermediateNodeCount } from "../space/darts.js";
-import { type CellLayout, type EdgeLayout, networkLayout } from "../space/layout.js";
+import type { StateDict } from "../nn/tensor-store.js";
+import type { Convolution, Graph, Layer, Norm, Value } from "../space/graph.js";
 import { type ModelDescription, modelMetadata, usableNetwork } from "./model-file.js";
 import {
   type AttributeValue,
@@ -25,21 +24,11 @@ interface AffineMap {
   readonly shift: Float64Array;
 }
 
-/** What a convolution does besides its kernel's size, which the weights tell. */
-interface ConvolutionOptions {
-  readonly stride?: number;
-  readonly padding?: number;
-  readonly dilation?: number;
-  /** A group for each channel; all other convolutions of the space are dense. */
-  readonly depthwise?: boolean;
-}
-
 /** Adds nodes to a graph one after another; values are known by their names. */
 class GraphBuilder {
   readonly nodes: OnnxNode[] = [];
   readonly constants = new Map<string, OnnxConstant>();
-  /** Several operations begin with the rectified output of one node; it is computed once. */
-  private readonly rectified = new Map<string, string>();
+  private readonly rectified = new Set<string>();
 
   constructor(private readonly weights: StateDict) {}
 
@@ -66,12 +55,6 @@ class GraphBuilder {
     return this.weights.has(name);
   }
 
-  relu(input: string): string {
-    const known = this.rectified.get(input) ?? this.add("Relu", [input], `${input}/relu`);
-    this.rectified.set(input, known);
-    return known;
-  }
-
   private affineMap(norm: string): AffineMap {
     const mean = this.floats(`${norm}.running_mean`);
     const variance = this.floats(`${norm}.running_var`);
@@ -83,15 +66,10 @@ class GraphBuilder {
   }
 
   /** A convolution, with the batch norm behind it folded in where one is named: from channel `first` of the norm on. */
-  convolution(
-    input: string,
-    name: string,
-    { stride = 1, padding = 0, dilation = 1, depthwise = false }: ConvolutionOptions,
-    norm?: string,
-    first = 0,
-  ): string {
+  convolution(input: string, layer: Convolution, norm?: string, first = 0): string {
+    const { name, kernel, stride, padding, dilation, groups } = layer;
     const { shape, data } = this.weights.get(`${name}.weight`)!;
-    const [outputs, , height, width] = shape;
+    const [outputs] = shape;
     const size = data.length / outputs;
     let folded = data as Float32Array;
     const inputs = [input, `${name}.weight`];
@@ -103,12 +81,20 @@ class GraphBuilder {
     }
     this.constant(`${name}.weight`, shape, folded);
     return this.add("Conv", inputs, name, {
-      kernel_shape: [height, width],
+      kernel_shape: [kernel, kernel],
       strides: [stride, stride],
       pads: [padding, padding, padding, padding],
       dilations: [dilation, dilation],
-      group: depthwise ? outputs : 1,
+      group: groups,
     });
+  }
+
+  linear(input: string, name: string, output: string): string {
+    const constants = ["weight", "bias"].map((part) => {
+      const { shape, data } = this.weights.get(`${name}.${part}`)!;
+      return this.constant(`${name}.${part}`, shape, data);
+    });
+    return this.add("Gemm", [input, ...constants], output, { transB: 1 });
   }
 
   /** A batch norm with no convolution before it. */
@@ -123,93 +109,142 @@ class GraphBuilder {
     return this.add("Add", [scaled, this.constant(`${norm}.shift`, shape, Float32Array.from(shift))], norm);
   }
 
-  /** ReLU, two 1x1 convolutions of stride 2, the second on the features shifted by one pixel, concatenated. */
-  factorizedReduce(input: string, prefix: string): string {
-    const rectified = this.relu(input);
+  /** Once for each input: a node that passes another one on has its name. */
+  relu(input: string): string {
+    const output = `${input}/relu`;
+    if (this.rectified.has(output)) return output;
+    this.rectified.add(output);
+    return this.add("Relu", [input], output);
+  }
+
+  /** The features without their first row and column. */
+  shift(input: string, output: string): string {
     for (const [name, values] of [
       ["shift/starts", [1n, 1n]],
       ["shift/ends", [largest, largest]],
       ["shift/axes", [2n, 3n]],
     ] as const)
       this.constant(name, [2], BigInt64Array.from(values));
-    const shifted = this.add(
-      "Slice",
-      [rectified, "shift/starts", "shift/ends", "shift/axes"],
-      `${prefix}/shifted`,
-    );
-    const half = this.floats(`${prefix}.bn.running_mean`).length / 2;
-    const halves = [
-      this.convolution(rectified, `${prefix}.conv_1`, { stride: 2 }, `${prefix}.bn`),
-      this.convolution(shifted, `${prefix}.conv_2`, { stride: 2 }, `${prefix}.bn`, half),
-    ];
-    return this.add("Concat", halves, prefix, { axis: 1 });
-  }
-
-  /** ReLU, depthwise and pointwise convolution, batch norm, at positions `position` and following of a sequence. */
-  separable(input: string, prefix: string, position: number, options: ConvolutionOptions): string {
-    const spatial = this.convolution(this.relu(input), `${prefix}.op.${position}`, {
-      ...options,
-      depthwise: true,
-    });
-    return this.convolution(spatial, `${prefix}.op.${position + 1}`, {}, `${prefix}.op.${position + 2}`);
-  }
-
-  operation(input: string, { operation, stride, name }: EdgeLayout): string {
-    const kernel = operation.endsWith("5x5") ? 5 : 3;
-    switch (operation) {
-      case "max_pool_3x3":
-      case "avg_pool_3x3": {
-        const pool = { kernel_shape: [3, 3], strides: [stride, stride], pads: [1, 1, 1, 1] };
-        const pooled =
-          operation === "max_pool_3x3"
-            ? this.add("MaxPool", [input], `${name}/pool`, pool)
-            : this.add("AveragePool", [input], `${name}/pool`, { ...pool, count_include_pad: 0 });
-        return this.has(`${name}.1.running_mean`) ? this.norm(pooled, `${name}.1`) : pooled;
-      }
-      case "skip_connect":
-        if (stride === 2) return this.factorizedReduce(input, name);
-        return this.has(`${name}.1.running_mean`) ? this.norm(input, `${name}.1`) : input;
-      case "sep_conv_3x3":
-      case "sep_conv_5x5": {
-        const padding = (kernel - 1) / 2;
-        const first = this.separable(input, name, 1, { stride, padding });
-        return this.separable(first, name, 5, { padding });
-      }
-      case "dil_conv_3x3":
-      case "dil_conv_5x5":
-        return this.separable(input, name, 1, { stride, padding: kernel - 1, dilation: 2 });
-    }
-  }
-
-  cell(layout: CellLayout, older: string, newer: string): string {
-    const prefix = `cells.${layout.index}`;
-    const preprocess = (input: string, number: 0 | 1): string => {
-      const name = `${prefix}.preprocess${number}`;
-      return number === 0 && layout.reductionPrevious
-        ? this.factorizedReduce(input, name)
-        : this.convolution(this.relu(input), `${name}.op.1`, {}, `${name}.op.2`);
-    };
-    const states = [preprocess(older, 0), preprocess(newer, 1)];
-    for (let node = 0; node < intermediateNodeCount; node++) {
-      const terms = layout.edges
-        .filter((edge) => edge.node === node)
-        .map((edge) => this.operation(states[edge.predecessor], edge));
-      states.push(this.add("Add", terms, `${prefix}/node${node + 2}`));
-    }
-    return this.add("Concat", states.slice(2), prefix, { axis: 1 });
+    return this.add("Slice", [input, "shift/starts", "shift/ends", "shift/axes"], output);
   }
 }
 
-function addStem(graph: GraphBuilder, images: string, stem: "cifar" | "imagenet"): [string, string] {
-  const padding = 1;
-  if (stem === "cifar") {
-    const features = graph.convolution(images, "stem.0", { padding }, "stem.1");
-    return [features, features];
+/** Translates a graph layer by layer; every result gets the name of its layer. */
+class Translation {
+  private readonly names = new Map<Value, string>();
+  private readonly readers: Uint32Array;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly builder: GraphBuilder,
+    images: string,
+  ) {
+    this.names.set(0, images);
+    this.readers = new Uint32Array(graph.layers.length);
+    for (const { inputs } of graph.layers) for (const input of inputs) this.readers[input] += 1;
   }
-  const stride = 2;
-  const half = graph.convolution(images, "stem0.0", { stride, padding }, "stem0.1");
-  const quarter = graph.convolution(graph.relu(half), "stem0.3", { stride, padding }, "stem0.4");
-  return [quarter, graph.convolution(graph.relu(quarter), "stem1.1", { stride, padding }, "stem1.2")];
+
+  /** The name of a value, which is translated first if it was not yet. */
+  name(value: Value): string {
+    const known = this.names.get(value);
+    if (known !== undefined) return known;
+    const made = this.translate(value, this.graph.layers[value]);
+    this.names.set(value, made);
+    return made;
+  }
+
+  /** The layer of a value that nothing else reads, where it is a convolution. */
+  private onlyConvolution(value: Value): Convolution | null {
+    const layer = this.graph.layers[value];
+    return layer.kind === "convolution" && this.readers[value] === 1 ? layer : null;
+  }
+
+  private translate(value: Value, layer: Layer): string {
+    const { builder } = this;
+    const [first] = layer.inputs;
+    /** Names of what has no weights: after what it reads. */
+    const output = `${layer.place.branch ?? layer.name}/${layer.kind}-${value}`;
+    switch (layer.kind) {
+      case "norm":
+        return this.norm(layer);
+      case "convolution":
+        return builder.convolution(this.name(first), layer);
+      case "relu":
+        return builder.relu(this.name(first));
+      case "pool": {
+        const { pooling, kernel, stride, padding } = layer;
+        const window = {
+          kernel_shape: kernel,
+          strides: stride,
+          pads: [padding, padding, padding, padding],
+        };
+        return pooling === "max"
+          ? builder.add("MaxPool", [this.name(first)], output, window)
+          : builder.add("AveragePool", [this.name(first)], output, { ...window, count_include_pad: 0 });
+      }
+      case "shift":
+        return builder.shift(this.name(first), output);
+      case "zeros":
+        return builder.add(
+          "Mul",
+          [this.name(first), builder.constant("zero", [1], Float32Array.of(0))],
+          output,
+        );
+      case "add":
+        return this.sum(layer, output);
+      case "concatenate": {
+        const parts = layer.inputs.map((input) => this.name(input));
+        return builder.add("Concat", parts, layer.name, { axis: 1 });
+      }
+      // Without training and weights of candidates, these pass on what they are given.
+      case "drop-path":
+      case "scale":
+        return this.name(first);
+      case "global-pool":
+        return builder.add("GlobalAveragePool", [this.name(first)], "pooled");
+      case "linear": {
+        const features = builder.add("Flatten", [this.name(first)], "features", { axis: 1 });
+        return builder.linear(features, layer.name, outputName);
+      }
+      default:
+        throw new TypeError(`ONNX: no translation of a layer ${layer.kind}`);
+    }
+  }
+
+  /** Zeros add nothing; of two terms and more one sum after the other. */
+  private sum({ inputs, name }: Layer, output: string): string {
+    const terms = inputs.filter((input) => this.graph.layers[input].kind !== "zeros");
+    if (terms.length === 0) return this.name(inputs[0]);
+    const [first, ...rest] = terms.map((term) => this.name(term));
+    return rest.reduce(
+      (sum, term, index) =>
+        this.builder.add("Add", [sum, term], index === rest.length - 1 ? name : `${output}/${index}`),
+      first,
+    );
+  }
+
+  /** Folded into the convolution before it, or into the two of a concatenation. */
+  private norm(layer: Norm): string {
+    const { builder, graph } = this;
+    const [before] = layer.inputs;
+    const convolution = this.onlyConvolution(before);
+    if (convolution !== null)
+      return builder.convolution(this.name(convolution.inputs[0]), convolution, layer.name);
+    const joined = graph.layers[before];
+    if (joined.kind === "concatenate" && this.readers[before] === 1) {
+      const parts = joined.inputs.map((input) => this.onlyConvolution(input));
+      if (parts.every((part) => part !== null)) {
+        let channel = 0;
+        const names = parts.map((part) => {
+          const name = builder.convolution(this.name(part.inputs[0]), part, layer.name, channel);
+          channel += part.output.channels;
+          return name;
+        });
+        return builder.add("Concat", names, joined.name, { axis: 1 });
+      }
+    }
+    return builder.norm(this.name(before), layer.name);
+  }
 }
 
 /** Bytes 0..255 to normalised values: x / 255, minus mean, by standard deviation. */
@@ -254,19 +289,11 @@ export function onnxInput({ shape }: ModelDescription, { withNormalisation }: On
  */
 export function onnxOfNetwork(model: ModelDescription, weights: StateDict, options: OnnxOptions): Uint8Array {
   const description = usableNetwork(model);
-  const layout = networkLayout(description);
   const graph = new GraphBuilder(weights);
   const input = onnxInput(model, options);
   const images = options.withNormalisation ? addNormalisation(graph, input.name, model) : input.name;
-  let [older, newer] = addStem(graph, images, model.shape.stem);
-  for (const cell of layout.cells) [older, newer] = [newer, graph.cell(cell, older, newer)];
-  const pooled = graph.add("GlobalAveragePool", [newer], "pooled");
-  const features = graph.add("Flatten", [pooled], "features", { axis: 1 });
-  const classifier = ["weight", "bias"].map((part) => {
-    const { shape, data } = weights.get(`classifier.${part}`)!;
-    return graph.constant(`classifier.${part}`, shape, data);
-  });
-  graph.add("Gemm", [features, ...classifier], outputName, { transB: 1 });
+  const network = description.space.graph(description);
+  new Translation(network, graph, images).name(network.logits);
   return encodeOnnx({
     name: "ista-nas",
     nodes: graph.nodes,

@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { IstaError } from "../base/errors.js";
 import { onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
 import { packageFolder } from "../base/package.js";
+import { genotypeOf } from "../space/space.js";
 import type { ModelDescription } from "./model-file.js";
 
 const templates = ["index.html", "page.css", "page.js", "pixels.js"];
@@ -31,7 +32,7 @@ export function checkPageFolder(folder: string): void {
   const status = fs.statSync(folder, { throwIfNoEntry: false });
   if (status === undefined) return;
   if (!status.isDirectory())
-    throw new IstaError("FILE_KIND", `--out ${folder}: expected a folder, came a file`);
+    throw new IstaError("FILE_KIND", `--out ${folder}: expected a folder, got a file`);
   const names = onFile("read", folder, () => fs.readdirSync(folder));
   if (names.length === 0 || names.includes(networkFile)) return;
   throw new IstaError(
@@ -57,7 +58,14 @@ export function writePage(folder: string, model: ModelDescription, onnx: Uint8Ar
     packed(read(join(runtime, `ort-wasm-simd-threaded.${ending}`))),
   );
   writeFileAtomic(join(folder, "runtime-binary.js"), assignment("istaRuntime", { script, binary }));
-  const { genotype, shape, norms, normalisation, resizeRatio, classes } = model;
-  const description = { genotype, shape, norms, normalisation, resizeRatio, classes };
+  const { architecture, shape, norms, normalisation, resizeRatio, classes } = model;
+  const description = {
+    genotype: genotypeOf(architecture),
+    shape,
+    norms,
+    normalisation,
+    resizeRatio,
+    classes,
+  };
   writeFileAtomic(join(folder, networkFile), assignment("istaNetwork", { description, onnx: packed(onnx) }));
 }

@@ -203,13 +203,13 @@ const badHeader = (path: string, what: string): IstaError =>
 function headerLength(path: string, file: number, fileBytes: number): number {
   const field = Buffer.alloc(8);
   if (readFully(file, field, 0) < 8) {
-    throw truncated(path, `expected at least 8 bytes, came ${fileBytes}`);
+    throw truncated(path, `expected at least 8 bytes, got ${fileBytes}`);
   }
   const length = field.readBigUInt64LE(0);
   if (length > BigInt(maximumHeaderBytes)) {
     throw badHeader(
       path,
-      `expected a header of at most ${maximumHeaderBytes} bytes, came a length of ${length}`,
+      `expected a header of at most ${maximumHeaderBytes} bytes, got a length of ${length}`,
     );
   }
   if (8n + length > BigInt(fileBytes)) {
@@ -229,7 +229,7 @@ function parseHeader(
     source = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(text);
     header = JSON.parse(source);
   } catch (error) {
-    throw badHeader(path, `expected a JSON header, came ${(error as Error).message.replace(/\s+/g, " ")}`);
+    throw badHeader(path, `expected a JSON header, got ${(error as Error).message.replace(/\s+/g, " ")}`);
   }
   if (!isRecord(header)) throw badHeader(path, "expected a JSON object as header");
   const twice = duplicateKey(source);
@@ -269,7 +269,7 @@ function parseEntry(path: string, name: string, value: unknown): TensorInfo {
     const known = Object.keys(itemBytes).join(", ");
     throw new IstaError(
       "SAFETENSORS_DTYPE",
-      `read ${path}: expected ${known} as format of ${label}, came ${JSON.stringify(dtype)}`,
+      `read ${path}: expected ${known} as format of ${label}, got ${JSON.stringify(dtype)}`,
     );
   }
   if (!Array.isArray(shape) || shape.length > maximumRank || !shape.every(isSize)) {
@@ -355,8 +355,5 @@ function halfToNumber(bits: number): number {
 export function asFloat32({ data }: StoredTensor, label: string): Float32Array {
   if (data instanceof Float32Array) return data;
   if (data instanceof Float64Array) return Float32Array.from(data);
-  throw new IstaError(
-    "SAFETENSORS_DTYPE",
-    `${label}: expected floating-point numbers, came ${dtypeOf(data)}`,
-  );
+  throw new IstaError("SAFETENSORS_DTYPE", `${label}: expected floating-point numbers, got ${dtypeOf(data)}`);
 }

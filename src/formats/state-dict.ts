@@ -1,5 +1,5 @@
 // Tensors of files as networks and optimisers take them.
-import type { StateDict } from "../nn/parameters.js";
+import type { StateDict } from "../nn/tensor-store.js";
 import { asFloat32, type StoredTensor } from "./safetensors.js";
 
 /** Tensors of a file, as the network takes them: floats of any width as float32. @throws IstaError SAFETENSORS_DTYPE */

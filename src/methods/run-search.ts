@@ -1,5 +1,4 @@
 // A search from its configuration to its results: what the command `search` and the library call.
-
 import type { SearchConfig } from "../config/config.js";
 import { evaluate } from "../course/evaluate.js";
 import {
@@ -9,69 +8,101 @@ import {
   type RunResult,
   type RunWork,
 } from "../course/execute.js";
+import { measureFindings, openTable } from "../course/findings.js";
 import { lastValidationAccuracy, testFigures, writeArchitecture, writeRunModel } from "../course/results.js";
+import { type ConcludeControl, type Search, SearchCourse, searchContext } from "../course/search.js";
 import { networkShape } from "../course/shape.js";
 import type { Sources } from "../course/sources.js";
+import { Device } from "../engine/device.js";
 import { Network } from "../nn/network.js";
 import type { RunDirectory } from "../run/directory.js";
-import { connectionsPerNode, intermediateNodeCount } from "../space/darts.js";
-import { evaluationNetwork, type NetworkDescription, normPlacements, superNetwork } from "../space/layout.js";
-import { OneStageSearch } from "./ista/one-stage.js";
-import { TwoStageSearch } from "./ista/two-stage.js";
+import { findSpace } from "../space/registry.js";
+import { evaluationNetwork, genotypeOf, type NetworkDescription } from "../space/space.js";
+import type { Method, SearchContext } from "./method.js";
+import { methodOf } from "./registry.js";
 
-type Search = TwoStageSearch | OneStageSearch;
+type AnyConfig = SearchContext["config"];
 
-class SearchWork implements RunWork<"search", Search> {
+/** The largest network that a search will train. @throws IstaError NETWORK_SHAPE */
+const planOf = (method: Method, config: SearchConfig, sources: Sources): NetworkDescription =>
+  method.plan(findSpace(config.space), networkShape(config, sources), config as AnyConfig);
+
+/**
+ * A search of the configured method, at its beginning.
+ * @throws IstaError NETWORK_SHAPE, BUDGET_IMPOSSIBLE, CONFIG_VALUE, and TABLE_INVALID, FILE_* for the table of known accuracies
+ */
+export async function createSearch(config: SearchConfig, sources: Sources): Promise<SearchCourse> {
+  const method = methodOf(config);
+  const begin = await method.load();
+  const device = Device.named(config.device);
+  const table = openTable(config, findSpace(config.space));
+  const context = searchContext(config as AnyConfig, sources, device, planOf(method, config, sources));
+  return new SearchCourse(context, begin(context), table);
+}
+
+class SearchWork implements RunWork<"search", SearchCourse> {
   readonly kind = "search";
 
   plan(config: SearchConfig, sources: Sources): NetworkDescription {
-    const norms =
-      config.mode === "one-stage" ? normPlacements.oneStageSuperNet : normPlacements.twoStageSuperNet;
-    // Which connections the codes will choose is not known: no others keep more than these.
-    const connections = Array.from({ length: intermediateNodeCount }, () =>
-      Array.from({ length: connectionsPerNode }, (_, predecessor) => ({
-        operation: "sep_conv_5x5" as const,
-        predecessor,
-      })),
-    );
-    return superNetwork(networkShape(config, sources), norms, {
-      normal: connections,
-      reduction: connections,
-    });
+    return planOf(methodOf(config), config, sources);
   }
 
-  create(config: SearchConfig, sources: Sources): Search {
-    const shape = networkShape(config, sources);
-    return config.mode === "one-stage"
-      ? new OneStageSearch(config, sources, shape)
-      : new TwoStageSearch(config, sources, shape);
+  create(config: SearchConfig, sources: Sources): Promise<SearchCourse> {
+    return createSearch(config, sources);
   }
 
   begin(): void {}
 
-  async finish(search: Search, run: RunDirectory, config: SearchConfig, sources: Sources) {
-    writeArchitecture(run, search.genotype, run.name);
-    const part = this.describe(search, run);
-    if (search instanceof TwoStageSearch) return part;
-    return { ...part, ...(await this.keepNetwork(search, run, config, sources)) };
+  async finish(
+    course: SearchCourse,
+    run: RunDirectory,
+    config: SearchConfig,
+    sources: Sources,
+    control: RunControl,
+  ) {
+    const conclusion = await this.conclude(course, {
+      stop: control.stop,
+      line: (text) => control.observer.line(text),
+    });
+    if (conclusion === null) return null;
+    writeArchitecture(run, course.architecture, run.name);
+    if (!course.context.fits(course.search.selection))
+      control.observer.warn(
+        `the found architecture is over the size budget: ${config.method} has not kept to it; do not take it for one that is within`,
+      );
+    const part = { ...this.describe(course, run), ...conclusion };
+    const trained = course.search.trainedNetwork?.();
+    const figures = trained && (await this.keepNetwork(course, trained, run, config, sources));
+    const findings = await measureFindings(course, run, config, control);
+    return findings && { ...part, ...figures, ...findings };
   }
 
-  /** The one-stage search's network, folded to a plain one, with its figures on the test images. */
+  /** What the search does after its last epoch, for the summary; null when it was stopped. */
+  private async conclude({ search }: SearchCourse, control: ConcludeControl) {
+    if (search.conclude === undefined) return {};
+    const report = await search.conclude(control);
+    if (report === null) return null;
+    for (const line of report.lines) control.line(line);
+    const { validationAccuracy } = report.record;
+    return {
+      conclusion: report.record,
+      ...(typeof validationAccuracy === "number" ? { validationAccuracy } : {}),
+    };
+  }
+
+  /** The network that the search has trained, a plain one, with its figures on the test images. */
   private async keepNetwork(
-    search: OneStageSearch,
+    { architecture, context }: SearchCourse,
+    { norms, weights }: ReturnType<NonNullable<Search["trainedNetwork"]>>,
     run: RunDirectory,
     config: SearchConfig,
     sources: Sources,
   ) {
-    const { genotype, shape } = search;
-    const norms = normPlacements.normalisedEvaluation;
-    const weights = search.absorbed();
+    const { shape, device } = context;
     const { normalisation, resizeRatio, classes, test } = sources;
-    writeRunModel(run, { genotype, shape, norms, normalisation, resizeRatio, classes, weights });
-    const network = new Network(evaluationNetwork(genotype, { ...shape, auxiliary: false }, norms), {
-      seed: config.seed,
-      device: config.device,
-    });
+    writeRunModel(run, { architecture, shape, norms, normalisation, resizeRatio, classes, weights });
+    const description = evaluationNetwork(architecture, { ...shape, auxiliary: false }, norms);
+    const network = new Network(description, { seed: config.seed, device });
     try {
       network.loadStateDict(weights);
       return testFigures(test === null ? null : await evaluate(network, test));
@@ -80,20 +111,22 @@ class SearchWork implements RunWork<"search", Search> {
     }
   }
 
-  describe(search: Search, run: RunDirectory) {
+  describe(course: SearchCourse, run: RunDirectory) {
+    const { params, multAdds } = course.size;
     return {
       arch: run.name,
-      genotype: search.genotype,
-      parameters: search.size.params,
-      multiplyAdds: search.size.multAdds,
+      genotype: genotypeOf(course.architecture),
+      parameters: params,
+      multiplyAdds: multAdds,
       validationAccuracy: lastValidationAccuracy(run),
+      knownAccuracies: course.knownAccuracies,
     };
   }
 }
 
 /**
- * Searches for cells. The run directory holds them as genotype.json and as a drawing; a one-stage search also leaves the
- * trained network as model.safetensors.
+ * Searches for an architecture. The run directory holds it as genotype.json and as a drawing; a search that trains the network
+ * itself also leaves it as model.safetensors.
  * @throws IstaError CONFIG_*, DATA_*, NETWORK_SHAPE, BUDGET_IMPOSSIBLE, RUN_* and others that name what stopped it
  */
 export function runSearch(request: RunRequest<"search">, control: RunControl): Promise<RunResult> {

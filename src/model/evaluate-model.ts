@@ -5,21 +5,14 @@ import { RandomStream } from "../base/random.js";
 import { dataFolder } from "../config/config.js";
 import { type Evaluation, evaluate } from "../course/evaluate.js";
 import { limited, splitTraining } from "../course/sources.js";
-import {
-  type BatchSource,
-  FolderBatchSource,
-  MemoryBatchSource,
-  openDataset,
-  prefetch,
-} from "../data/index.js";
+import { type BatchSource, batchShape, openBatchSource, openDataset, prefetch } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
-import { checkDevice, setThreads } from "../engine/device.js";
-import { operators } from "../engine/operators.js";
+import { Device, setThreads } from "../engine/device.js";
 import { scope, Tensor } from "../engine/tensor.js";
 import { networkOf } from "../formats/model-file.js";
 import type { Network } from "../nn/network.js";
 import { countNetwork } from "../space/counts.js";
-import { evaluationNetwork } from "../space/layout.js";
+import { evaluationNetwork } from "../space/space.js";
 import type { UsableModel } from "./open-model.js";
 
 export interface EvaluationRequest {
@@ -61,7 +54,6 @@ export async function openEvaluationSource(
   const { shape, run, normalisation, resizeRatio } = model;
   const config = run === null ? defaults : run.config(run.meta.kind);
   const { seed } = config;
-  const size = shape.imageHeight;
   const dataset = await openDataset(dataFolder(request.data ?? config.data), {
     // Small pictures of one size were taken as they are, padded where need be: the same again for the run's own.
     stream: run === null || config.imageSize !== null || (request.data ?? config.data) !== config.data,
@@ -93,28 +85,19 @@ export async function openEvaluationSource(
         ? limitedOf(heldOut, labels, request.limit, seed)
         : limited(labels, request.limit, seed, "limit-test"),
     normalisation,
+    size: shape.imageHeight,
+    resizeRatio,
+    skipBroken: request.skipBroken,
+    relabelled: { labels, classes: model.classes },
   };
-  if (dataset.storage === "folder") {
-    if (shape.inputChannels !== 3 || shape.imageWidth !== size) {
-      throw new IstaError(
-        "DATA_SIZE",
-        `eval: pictures of ${dataset.directory} are made square and coloured, the network is for ${shape.inputChannels} channels of ${size} x ${shape.imageWidth} pixels`,
-      );
-    }
-    const list = { ...(part as typeof dataset.train), labels, classes: model.classes };
-    return prefetch(
-      new FolderBatchSource(list, { ...options, size, resizeRatio, skipBroken: request.skipBroken }),
-      2,
-    );
-  }
-  const set = { ...(part as typeof dataset.train), labels, classes: model.classes };
-  if (set.channels !== shape.inputChannels || set.height !== size || set.width !== shape.imageWidth) {
+  const { channels, height, width } = batchShape(dataset, shape.imageHeight);
+  if (channels !== shape.inputChannels || height !== shape.imageHeight || width !== shape.imageWidth) {
     throw new IstaError(
       "DATA_SIZE",
-      `eval: expected images of ${shape.inputChannels} x ${size} x ${shape.imageWidth}, those of ${dataset.directory} are ${set.channels} x ${set.height} x ${set.width}`,
+      `eval: expected images of ${shape.inputChannels} x ${shape.imageHeight} x ${shape.imageWidth}, got ${channels} x ${height} x ${width} from ${dataset.directory}`,
     );
   }
-  return new MemoryBatchSource(set, options);
+  return prefetch(openBatchSource(dataset, request.split === "test" ? "test" : "train", options), 2);
 }
 
 function limitedOf(indices: Int32Array, labels: Int32Array, limit: number | null, seed: number): Int32Array {
@@ -156,7 +139,7 @@ export function measureLatency(network: Network, seconds = 0.5): number {
   return withoutGradients(() =>
     scope(() => {
       const onCpu = Tensor.from(pixels, [1, channels, height, width]);
-      const image = network.device === "cpu" ? onCpu : operators.toDevice(onCpu, null, null, network.device);
+      const image = network.device.move(onCpu);
       const times: number[] = [];
       const begun = performance.now();
       while (times.length < warmUps + fewestRepeats || performance.now() - begun < 1000 * seconds) {
@@ -173,9 +156,9 @@ export function measureLatency(network: Network, seconds = 0.5): number {
 
 /** Prepares the engine for using a network. @throws IstaError ENGINE_DEVICE, WEIGHTS_MISMATCH */
 export function networkForUse(model: UsableModel, threads: number, device: string): Network {
-  checkDevice(device);
+  const found = Device.named(device);
   setThreads(threads === 0 ? availableParallelism() : threads);
-  return networkOf(model, device);
+  return networkOf(model, found);
 }
 
 /** @throws IstaError DATA_*, FILE_*, CONFIG_VALUE, USAGE, ENGINE_DEVICE, WEIGHTS_MISMATCH */
@@ -191,7 +174,9 @@ export async function evaluateModel(
     const total = source.batchCount;
     const found = (await evaluate(network, source, { onBatch: (done) => onBatch?.(done, total) }))!;
     // Counted with the auxiliary head left out, as everywhere.
-    const { params, multAdds } = countNetwork(evaluationNetwork(model.genotype, model.shape, model.norms));
+    const { params, multAdds } = countNetwork(
+      evaluationNetwork(model.architecture, model.shape, model.norms),
+    );
     return {
       ...found,
       classes: model.classes,

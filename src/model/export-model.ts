@@ -84,16 +84,17 @@ export async function exportPage(model: UsableModel, folder: string, data?: stri
 /** Writes the network as a model file, without the auxiliary head if that is wanted. @throws IstaError WEIGHTS_MISMATCH, FILE_* */
 export function exportSafetensors(model: UsableModel, path: string, withAuxiliary: boolean): void {
   networkForUse(model, 0, "cpu").dispose();
-  const { genotype, shape, norms, normalisation, resizeRatio, classes } = model;
+  const { architecture, shape, norms, normalisation, resizeRatio, classes, unknown } = model;
   const kept = withAuxiliary && shape.auxiliary;
   const weights = new Map([...model.weights].filter(([name]) => kept || !name.startsWith("auxiliary_head.")));
   writeModel(path, {
-    genotype,
+    architecture,
     shape: { ...shape, auxiliary: kept },
     norms,
     normalisation,
     resizeRatio,
     classes,
+    unknown,
     weights,
   });
 }

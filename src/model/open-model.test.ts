@@ -5,7 +5,7 @@ import { makeModel } from "../../test/support/models.js";
 import { cifar10Normalisation, imagenetNormalisation } from "../data/index.js";
 import { networkOf, writeModel } from "../formats/model-file.js";
 import { writeSafetensors } from "../formats/safetensors.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
+import { darts } from "../space/darts/space.js";
 import { openModel, pictureRecipe } from "./open-model.js";
 
 const { folder, write } = temporaryFolder();
@@ -17,13 +17,13 @@ describe("bare weights", () => {
     ["ISTA_onestage", { cells: 4, channels: 2, imageHeight: 32, imageWidth: 32 }, true],
     ["ISTA_ImageNet", { cells: 3, channels: 4, stem: "imagenet", imageHeight: 224, imageWidth: 224 }, false],
   ] as const)("of %s tell the network's shape and its batch norms", (arch, shape, normalised) => {
-    const { genotype } = namedGenotypes[arch];
-    const made = makeModel({ genotype, normalised, shape: { ...shape, classes: 7 } });
+    const architecture = { space: darts, selection: darts.named[arch].selection };
+    const made = makeModel({ architecture, normalised, shape: { ...shape, classes: 7 } });
     writeSafetensors(at("bare.safetensors"), made.weights);
     const model = openModel(at("bare.safetensors"), { arch });
     expect(model.shape).toEqual(made.shape);
     expect(model.norms).toEqual(made.norms);
-    expect(model.genotype).toEqual(genotype);
+    expect(model.architecture).toEqual(architecture);
     expect(model.classes).toEqual(["0", "1", "2", "3", "4", "5", "6"]);
     const large = made.shape.stem === "imagenet";
     expect(model.normalisation).toEqual(large ? imagenetNormalisation : cifar10Normalisation);

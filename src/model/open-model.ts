@@ -2,14 +2,14 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { IstaError } from "../base/errors.js";
+import { findMethodOptions } from "../config/methods.js";
 import { modelFileName } from "../course/results.js";
 import { parseNormalisation, pictureResizeRatio } from "../course/sources.js";
 import { cifar10Normalisation, imagenetNormalisation, type PictureRecipe } from "../data/index.js";
 import { type Model, type ModelDescription, readModel } from "../formats/model-file.js";
-import type { StateDict } from "../nn/parameters.js";
+import type { StateDict } from "../nn/tensor-store.js";
 import { resolveArchitecture } from "../run/architecture.js";
 import { RunDirectory } from "../run/directory.js";
-import { type NetworkShape, type NormPlacement, normPlacements } from "../space/layout.js";
 
 /** What a file of bare weights does not say; `imageSize` may be given for any network. */
 export interface ModelHints {
@@ -43,7 +43,7 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   if (run !== null && !existsSync(path)) {
     throw new IstaError(
       "MODEL_FILE",
-      `${place}: expected a run with a trained network, it has no ${modelFileName}; a two-stage search leaves cells only (ista-nas train --arch ${place}), any other run writes it when it is finished (--resume ${place})`,
+      `${place}: expected a run with a trained network, got one without ${modelFileName}; ${wayToNetwork(run)}`,
     );
   }
   const { description, weights } = readModel(path);
@@ -65,6 +65,15 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   return { ...description, shape, weights, path, run, classesAreNamed: true };
 }
 
+/** How the network of a run comes about that has none yet. */
+function wayToNetwork(run: RunDirectory): string {
+  const { kind } = run.meta;
+  const trains = kind === "train" || findMethodOptions(run.config("search").method).trainsNetwork === true;
+  return trains
+    ? `it is written when the run is finished (ista-nas ${kind} --resume ${run.path})`
+    : `the search has found an architecture only: train it (ista-nas train --arch ${run.path})`;
+}
+
 /** What pictures must become for the network. @throws IstaError MODEL_FILE for images of neither 1 nor 3 channels */
 export function pictureRecipe({ shape, resizeRatio, normalisation }: ModelDescription): PictureRecipe {
   const { inputChannels: channels, imageHeight: height, imageWidth: width } = shape;
@@ -77,38 +86,28 @@ export function pictureRecipe({ shape, resizeRatio, normalisation }: ModelDescri
   return { channels, height, width, resizeRatio, normalisation };
 }
 
-const usualImageSize = { cifar: 32, imagenet: 224 } as const satisfies Record<NetworkShape["stem"], number>;
-
-/** The last part of the names of tensors that only a batch norm after pooling or identity has. */
-const normOfPlainOperation = /^cells\.\d+\._ops\.\d+\.1\.running_mean$/;
-
-function normsOf(weights: StateDict): NormPlacement {
-  const normalised = [...weights.keys()].some((name) => normOfPlainOperation.test(name));
-  return normalised ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
-}
-
 /** Reads the shape of a network off its tensors. What a damaged state dict lacks is reported where it is loaded. */
 function describeWeights(path: string, weights: StateDict, hints: ModelHints): ModelDescription {
   if (hints.arch === undefined) {
     throw new IstaError(
       "MODEL_FILE",
-      `${path}: expected a model file of this program, came bare weights; say with --arch which cells they are of (a name such as ISTA_twostage, a genotype file, a run)`,
+      `${path}: expected a model file of this program, got bare weights; say with --arch which cells they are of (a name such as ISTA_twostage, a genotype file, a run)`,
     );
   }
-  const cells = new Set([...weights.keys()].flatMap((name) => /^cells\.(\d+)\./.exec(name)?.[1] ?? []));
-  if (cells.size === 0) {
+  const found = resolveArchitecture(hints.arch);
+  const described = found.space.describeWeights(
+    new Map([...weights].map(([name, { shape }]) => [name, shape])),
+  );
+  if (described === null) {
+    const first = [...weights.keys()].slice(0, 3).join(", ") || "none";
     throw new IstaError(
       "MODEL_FILE",
-      `${path}: expected tensors such as cells.0.preprocess0.op.1.weight, came ${[...weights.keys()].slice(0, 3).join(", ") || "none"}; save the state dict of the network itself, without a prefix such as module.`,
+      `${path}: expected the tensors of a network of ${found.space.name}, such as classifier.weight and cells.0..., got ${first}; save the state dict of the network itself, without a prefix such as module.`,
     );
   }
-  const { genotype } = resolveArchitecture(hints.arch);
-  const size = (name: string, axis: number, fallback: number): number =>
-    weights.get(name)?.shape[axis] ?? fallback;
-  const stem = weights.has("stem0.0.weight") ? "imagenet" : "cifar";
-  const imageSize = hints.imageSize ?? usualImageSize[stem];
-  const classes = size("classifier.weight", 0, size("classifier.bias", 0, 10));
-  const inputChannels = size(stem === "cifar" ? "stem.0.weight" : "stem0.0.weight", 1, 3);
+  const { shape, norms, usualImageSize } = described;
+  const { stem, classes, inputChannels } = shape;
+  const imageSize = hints.imageSize ?? usualImageSize;
   const usual = stem === "cifar" ? cifar10Normalisation : imagenetNormalisation;
   if (hints.normalisation === undefined && inputChannels !== 3) {
     throw new IstaError(
@@ -117,18 +116,9 @@ function describeWeights(path: string, weights: StateDict, hints: ModelHints): M
     );
   }
   return {
-    genotype,
-    shape: {
-      cells: cells.size,
-      channels: stem === "cifar" ? size("stem.0.weight", 0, 3) / 3 : size("stem1.1.weight", 0, 2),
-      inputChannels,
-      classes,
-      imageHeight: imageSize,
-      imageWidth: imageSize,
-      stem,
-      auxiliary: weights.has("auxiliary_head.classifier.weight"),
-    },
-    norms: normsOf(weights),
+    architecture: { space: found.space, selection: found.selection },
+    shape: { ...shape, imageHeight: imageSize, imageWidth: imageSize },
+    norms,
     normalisation:
       hints.normalisation === undefined ? usual : parseNormalisation(hints.normalisation, inputChannels),
     resizeRatio: stem === "imagenet" ? pictureResizeRatio : 1,

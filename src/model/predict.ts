@@ -1,7 +1,6 @@
 // Predictions of a trained network for picture files.
 import { decodeImage } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
-import { operators } from "../engine/operators.js";
 import { scope, Tensor } from "../engine/tensor.js";
 import type { Network } from "../nn/network.js";
 import { networkForUse } from "./evaluate-model.js";
@@ -23,7 +22,7 @@ export function logitsOf(network: Network, images: Float32Array): Float32Array {
   return withoutGradients(() =>
     scope(() => {
       const onCpu = Tensor.from(images, [count, channels, height, width]);
-      const tensor = network.device === "cpu" ? onCpu : operators.toDevice(onCpu, null, null, network.device);
+      const tensor = network.device.move(onCpu);
       return network.forward(tensor, { training: false }).logits.toFloat32Array();
     }),
   );

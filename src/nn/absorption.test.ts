@@ -5,19 +5,18 @@ import { RandomStream } from "../base/random.js";
 import { type ImageSet, openDataset } from "../data/index.js";
 import { scope, Tensor } from "../engine/tensor.js";
 import { countNetwork } from "../space/counts.js";
-import { candidateCount, connectionAt } from "../space/darts.js";
-import { genotypeFromSupports } from "../space/genotype.js";
+import { darts } from "../space/darts/space.js";
+import { vectorNames } from "../space/mixture.js";
 import {
   evaluationNetwork,
   type NetworkDescription,
   type NetworkShape,
-  normPlacements,
   superNetwork,
-} from "../space/layout.js";
-import { isTrainable, parameterList } from "../space/parameters.js";
+} from "../space/space.js";
+import { isTrainable, tensorList } from "../space/tensors.js";
 import { absorbWeights } from "./absorption.js";
 import { Network } from "./network.js";
-import type { StateDict } from "./parameters.js";
+import type { StateDict } from "./tensor-store.js";
 
 const shape: NetworkShape = {
   cells: 4,
@@ -31,29 +30,25 @@ const shape: NetworkShape = {
 };
 const shapeWithHead: NetworkShape = { ...shape, auxiliary: true };
 
-type PerNode<T> = Record<"normal" | "reduction", T[]>;
-const perNode = <T>(make: (node: number) => T): PerNode<T> => ({
-  normal: [0, 1, 2, 3].map(make),
-  reduction: [0, 1, 2, 3].map(make),
-});
-
-/** Random supports of two connections, and weights as a search may have them: of both signs, one of them zero. */
+/** Random supports of as many candidates as are kept, and weights as a search may have them: of both signs, one of them zero. */
 function randomArchitecture(seed: number) {
   const stream = RandomStream.named(seed, "architecture");
-  const supports = perNode((node) => {
-    const indices = stream.shuffle(Array.from({ length: candidateCount(node) }, (_, i) => i));
-    return indices.slice(0, 2).sort((a, b) => a - b);
+  const selection = darts.choices.map(({ candidates, kept }) => {
+    const indices = stream.shuffle(Array.from(candidates.keys()));
+    return indices.slice(0, kept).sort((a, b) => a - b);
   });
-  const weights = perNode(() => Float64Array.from({ length: 2 }, () => Math.fround(stream.normal())));
-  weights.normal[1][0] = 0;
-  return { supports, weights };
+  const weights = darts.choices.map(({ kept }) =>
+    Float64Array.from({ length: kept }, () => Math.fround(stream.normal())),
+  );
+  weights[1][0] = 0;
+  return { selection, weights };
 }
 
 /** Every float tensor drawn anew, so that all scales, shifts and statistics matter. */
 function randomState(description: NetworkDescription, seed: number): StateDict {
   const stream = RandomStream.named(seed, "state");
   const state: StateDict = new Map();
-  for (const { name, kind, shape } of parameterList(description)) {
+  for (const { name, kind, shape } of tensorList(description)) {
     const size = shape.reduce((product, side) => product * side, 1);
     const draw: Record<string, () => number> = {
       weight: () => stream.normal() * Math.sqrt(shape[0] / size),
@@ -79,36 +74,26 @@ afterAll(() => {
   for (const network of open) network.dispose();
 });
 
-function logitsOf(network: Network, weights?: PerNode<Float64Array>): Float32Array {
+function logitsOf(network: Network, weights?: readonly Float64Array[]): Float32Array {
   const count = 16;
   const pixels = Float32Array.from(images.images.subarray(0, count * 784), (value) => (value - 73) / 90);
   return scope(() => {
-    const nodeWeights =
-      weights === undefined
-        ? undefined
-        : {
-            normal: weights.normal.map((w) => Tensor.from(Float32Array.from(w))),
-            reduction: weights.reduction.map((w) => Tensor.from(Float32Array.from(w))),
-          };
+    const vectors = weights?.map((values, index): [string, Tensor] => [
+      vectorNames.candidates(darts.choices[index]),
+      Tensor.from(Float32Array.from(values)),
+    ]);
     const batch = Tensor.from(pixels, [count, 1, 28, 28]);
-    return network.forward(batch, { training: false, nodeWeights }).logits.toFloat32Array();
+    const options = { training: false, ...(vectors === undefined ? {} : { weights: new Map(vectors) }) };
+    return network.forward(batch, options).logits.toFloat32Array();
   });
 }
 
 function absorbed(seed: number, networkShape = shape) {
-  const { supports, weights } = randomArchitecture(seed);
-  const connections = {
-    normal: supports.normal.map((support) => support.map(connectionAt)),
-    reduction: supports.reduction.map((support) => support.map(connectionAt)),
-  };
-  const from = superNetwork(networkShape, normPlacements.oneStageSuperNet, connections);
+  const { selection, weights } = randomArchitecture(seed);
+  const from = superNetwork(darts, networkShape, darts.norms.oneStageSuperNet, selection);
   const state = randomState(from, seed);
-  const folded = absorbWeights(state, connections, networkShape, weights);
-  const to = evaluationNetwork(
-    genotypeFromSupports(supports),
-    networkShape,
-    normPlacements.normalisedEvaluation,
-  );
+  const folded = absorbWeights(state, from, weights);
+  const to = evaluationNetwork({ space: darts, selection }, networkShape, darts.norms.normalisedEvaluation);
   return { from, state, weights, folded, to };
 }
 
@@ -135,12 +120,12 @@ describe("absorption", () => {
   it("leaves exactly the tensors of the evaluation network, and its number of parameters", () => {
     for (let seed = 1; seed <= 3; seed++) {
       const { folded, to } = absorbed(seed, shapeWithHead);
-      const list = parameterList(to);
+      const list = tensorList(to);
       expect([...folded].map(([name, { shape }]) => `${name} ${shape}`).sort()).toEqual(
         list.map(({ name, shape }) => `${name} ${shape}`).sort(),
       );
       const counted = list
-        .filter(({ kind, part }) => isTrainable(kind) && part !== "auxiliary")
+        .filter(({ kind, place }) => isTrainable(kind) && place.part !== "auxiliary")
         .reduce((sum, { name }) => sum + folded.get(name)!.data.length, 0);
       expect(counted).toBe(countNetwork(to).params);
     }

@@ -1,55 +1,42 @@
 // Absorption of the architecture into the weights (Yang et al. 2020, section 3.4): w * BN(x) is a batch norm itself.
 
-import {
-  type NetworkDescription,
-  type NetworkShape,
-  networkLayout,
-  normPlacements,
-  superNetwork,
-} from "../space/layout.js";
-import { parameterList } from "../space/parameters.js";
-import type { StateDict } from "./parameters.js";
+import { layersWithWeights } from "../space/graph.js";
+import type { NetworkDescription } from "../space/space.js";
+import { endingNorms, layerTensors } from "../space/tensors.js";
+import type { StateDict } from "./tensor-store.js";
 
 /**
- * The state dict of the plain evaluation network that computes what the super-net does with these weights of connections:
- * edges are renumbered as kept connections, and in the last batch norm of each operation gamma' = w * gamma, beta' = w * beta.
- * @param weights w_S per intermediate node, in the order of its connections
+ * The state dict of the plain evaluation network that computes what a one-stage super-net does with these weights of its candidates:
+ * in the last batch norm of each kept candidate gamma' = w * gamma, beta' = w * beta, and names are those of kept candidates.
+ * @param weights w_S of every choice, in the order of its selection
  */
 export function absorbWeights(
   superNet: StateDict,
-  connections: NetworkDescription["connections"],
-  shape: NetworkShape,
-  weights: Readonly<Record<"normal" | "reduction", readonly ArrayLike<number>[]>>,
+  network: NetworkDescription,
+  weights: readonly ArrayLike<number>[],
 ): StateDict {
-  const from = superNetwork(shape, normPlacements.oneStageSuperNet, connections);
-  const to = { ...from, form: "evaluation", norms: normPlacements.normalisedEvaluation } as const;
-  const factors = new Map<string, number>();
-  const renamed = new Map<string, string>();
-  const target = networkLayout(to);
-  for (const [index, cell] of networkLayout(from).cells.entries()) {
-    for (const [number, edge] of cell.edges.entries()) {
-      const connection = cell.edges.slice(0, number).filter(({ node }) => node === edge.node).length;
-      renamed.set(edge.name, target.cells[index].edges[number].name);
-      factors.set(edge.name, weights[cell.type][edge.node][connection]);
-    }
-  }
+  const { space, selection } = network;
+  const evaluation = { ...network, form: "evaluation", norms: space.norms.normalisedEvaluation } as const;
+  // The two forms differ in the names of tensors, and in scalings, which have none.
+  const from = layersWithWeights(space.graph(network));
+  const to = layersWithWeights(space.graph(evaluation));
+  const ending = endingNorms(from);
   const result: StateDict = new Map();
-  const parameters = parameterList(from);
-  // The last gamma and beta of an edge in state-dict order are those of its last batch norm.
-  const lastOf = new Map<string, string>();
-  for (const { name, kind, edge } of parameters)
-    if (edge && (kind === "gamma" || kind === "beta")) lastOf.set(`${edge.name} ${kind}`, name);
-  for (const { name, kind, edge } of parameters) {
-    const stored = superNet.get(name);
-    if (stored === undefined) continue;
-    const newName = edge === undefined ? name : `${renamed.get(edge.name)}${name.slice(edge.name.length)}`;
-    const factor =
-      edge !== undefined && lastOf.get(`${edge.name} ${kind}`) === name ? factors.get(edge.name)! : 1;
-    const data =
-      stored.data instanceof BigInt64Array || factor === 1
-        ? stored.data
-        : stored.data.map((value) => value * factor);
-    result.set(newName, { shape: stored.shape, data });
+  for (const [position, layer] of from.entries()) {
+    const { choice, candidate } = layer.place;
+    const weight =
+      ending.has(layer) && choice !== undefined ? weights[choice][selection[choice].indexOf(candidate!)] : 1;
+    const names = layerTensors(to[position]).map(({ name }) => name);
+    for (const [index, { name, kind }] of layerTensors(layer).entries()) {
+      const stored = superNet.get(name);
+      if (stored === undefined) continue;
+      const factor = kind === "gamma" || kind === "beta" ? weight : 1;
+      const data =
+        stored.data instanceof BigInt64Array || factor === 1
+          ? stored.data
+          : stored.data.map((value) => value * factor);
+      result.set(names[index], { shape: stored.shape, data });
+    }
   }
   return result;
 }

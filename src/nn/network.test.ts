@@ -14,19 +14,18 @@ import { liveTensorCount, scope, Tensor } from "../engine/tensor.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import { stateDictFrom } from "../formats/state-dict.js";
 import { countNetwork } from "../space/counts.js";
-import { candidateConnections, type Primitive } from "../space/darts.js";
+import { darts } from "../space/darts/space.js";
 import {
-  type CellConnections,
+  allCandidates,
   evaluationNetwork,
   type NetworkDescription,
   type NetworkShape,
-  normPlacements,
+  type Selection,
   superNetwork,
-} from "../space/layout.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
-import { parameterList } from "../space/parameters.js";
+} from "../space/space.js";
+import { tensorList } from "../space/tensors.js";
 import { Network } from "./network.js";
-import type { StateDict } from "./parameters.js";
+import type { StateDict } from "./tensor-store.js";
 
 const shape: NetworkShape = {
   cells: 3,
@@ -39,21 +38,18 @@ const shape: NetworkShape = {
   auxiliary: false,
 };
 
-type Connections = NetworkDescription["connections"];
-
 /** Every node takes two operations on the cell's inputs. */
-const uniform = (first: Primitive, second: Primitive): Connections => {
-  const cell: CellConnections = Array.from({ length: 4 }, () => [
-    { operation: first, predecessor: 0 },
-    { operation: second, predecessor: 1 },
+const uniform = (first: string, second: string): Selection =>
+  darts.choices.map(({ candidates }) => [
+    candidates.findIndex(({ operation, predecessor }) => operation === first && predecessor === 0),
+    candidates.findIndex(({ operation, predecessor }) => operation === second && predecessor === 1),
   ]);
-  return { normal: cell, reduction: cell };
-};
 
+const published = (name: string) => ({ space: darts, selection: darts.named[name].selection });
 const separable = uniform("sep_conv_3x3", "dil_conv_5x5");
 const pooling = uniform("max_pool_3x3", "skip_connect");
-const superNet = (connections: Connections): NetworkDescription =>
-  superNetwork(shape, normPlacements.twoStageSuperNet, connections);
+const superNet = (selection: Selection): NetworkDescription =>
+  superNetwork(darts, shape, darts.norms.twoStageSuperNet, selection);
 
 const open: Network[] = [];
 function networkOf(description: NetworkDescription, seed = 1): Network {
@@ -110,12 +106,14 @@ const logitsOf = (network: Network): Float32Array =>
 
 describe("tensors of a network", () => {
   it("have the names, shapes and number that the description promises", () => {
-    const { genotype } = namedGenotypes.ISTA_onestage;
     const shapeWithHead = { ...shape, auxiliary: true };
-    for (const norms of Object.values(normPlacements)) {
-      for (const description of [evaluationNetwork(genotype, shapeWithHead, norms), superNet(separable)]) {
+    for (const norms of Object.values(darts.norms)) {
+      for (const description of [
+        evaluationNetwork(published("ISTA_onestage"), shapeWithHead, norms),
+        superNet(separable),
+      ]) {
         const network = networkOf(description);
-        const expected = parameterList(description).map(({ name, shape }) => `${name} ${shape}`);
+        const expected = tensorList(description).map(({ name, shape }) => `${name} ${shape}`);
         const found = [...network.stateDict()].map(([name, { shape }]) => `${name} ${shape}`);
         expect(found.sort()).toEqual(expected.sort());
         const trained = [...network.trainable.values()].reduce((sum, tensor) => sum + tensor.elementCount, 0);
@@ -125,7 +123,7 @@ describe("tensors of a network", () => {
   });
 
   it("begin as PyTorch's layers do: weights uniform within 1 / sqrt(fan in), norms at (1, 0), statistics at (0, 1)", () => {
-    const state = networkOf(evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, shape)).stateDict();
+    const state = networkOf(evaluationNetwork(published("ISTA_twostage"), shape)).stateDict();
     const all = (name: string): number[] => Array.from(state.get(name)!.data as Float32Array);
     for (const [name, fanIn] of [
       ["stem.0.weight", 27],
@@ -183,7 +181,7 @@ describe("connections that change", () => {
     train(network, 2);
     network.connect(separable);
     const fresh = networkOf(superNet(separable), 9);
-    const own = new Set(parameterList(superNet(separable)).map(({ name }) => name));
+    const own = new Set(tensorList(superNet(separable)).map(({ name }) => name));
     fresh.loadStateDict(new Map([...network.stateDict()].filter(([name]) => own.has(name))));
     expect(logitsOf(network)).toEqual(logitsOf(fresh));
   });
@@ -212,7 +210,7 @@ describe("connections that change", () => {
 describe("state dicts", () => {
   const folder = mkdtempSync(join(tmpdir(), "ista-nas-network-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const description = evaluationNetwork(namedGenotypes.ISTA_onestage.genotype, shape);
+  const description = evaluationNetwork(published("ISTA_onestage"), shape);
 
   it("carry a network through a safetensors file", () => {
     const network = networkOf(description);
@@ -226,7 +224,7 @@ describe("state dicts", () => {
     expect(logitsOf(other)).toEqual(logitsOf(network));
   });
 
-  function problemsOf(change: (state: StateDict) => void, candidates?: Connections): string {
+  function problemsOf(change: (state: StateDict) => void, candidates?: Selection): string {
     const network = networkOf(candidates === undefined ? description : superNet(separable));
     const before = network.stateDict();
     const state = new Map(before);
@@ -244,10 +242,7 @@ describe("state dicts", () => {
   }
 
   const single = { shape: [1], data: Float32Array.of(1) };
-  const everything: Connections = {
-    normal: [0, 1, 2, 3].map(candidateConnections),
-    reduction: [0, 1, 2, 3].map(candidateConnections),
-  };
+  const everything = allCandidates(darts);
 
   it("that do not fit are refused with all that is missing, unknown or misshapen, and nothing is changed", () => {
     const message = problemsOf((state) => {
@@ -273,10 +268,10 @@ describe("state dicts", () => {
     expect(message).not.toContain("x.20");
   });
 
-  it("may lack counters of batches, and of a search any tensor of any candidate", () => {
+  it("may lack counters of batches, and of a search any tensor of a candidate that is not connected", () => {
     expect(problemsOf((state) => state.delete("stem.1.num_batches_tracked"))).toBe("");
     const name = "cells.0._ops.0._ops.3.op.1.weight";
-    expect(problemsOf((state) => state.delete(name), everything)).toBe("");
+    expect(problemsOf((state) => state.delete(name), everything)).toContain(`1 missing: ${name};`);
     const other = { shape: [4, 1, 5, 5], data: new Float32Array(100) };
     expect(problemsOf((state) => state.set("cells.0._ops.0._ops.4.op.1.weight", other), everything)).toBe("");
     expect(
@@ -296,7 +291,7 @@ describe("determinism", () => {
   const run = (threads: number): { loss: number; state: StateDict; logits: Float32Array } => {
     setThreads(threads);
     expect(engineInformation().threads).toBe(threads);
-    const network = networkOf(evaluationNetwork(namedGenotypes.ISTA_onestage.genotype, shape));
+    const network = networkOf(evaluationNetwork(published("ISTA_onestage"), shape));
     const loss = train(network, 3);
     return { loss, state: network.stateDict(), logits: logitsOf(network) };
   };
@@ -315,7 +310,7 @@ describe("determinism", () => {
 
 describe("cost of a step", () => {
   it("depends on the connections in the support, not on the number of candidates", () => {
-    const counts = (connections: Connections, before: readonly Connections[]) => {
+    const counts = (connections: Selection, before: readonly Selection[]) => {
       const network = networkOf(superNet(before[0] ?? connections));
       for (const other of before) network.connect(other);
       network.connect(connections);
@@ -328,7 +323,7 @@ describe("cost of a step", () => {
         return { forward, all: liveTensorCount() - live, trainable: network.trainable.size };
       });
     };
-    const others: Connections[] = (
+    const others: Selection[] = (
       [
         ["sep_conv_3x3", "sep_conv_5x5"],
         ["dil_conv_3x3", "dil_conv_5x5"],
@@ -340,9 +335,8 @@ describe("cost of a step", () => {
     // A node is one operator however many connections it has: the number of results is that of the nodes.
     expect(counts(pooling, []).forward).toBe(alone.forward);
     expect(alone.trainable).toBe(
-      parameterList(superNet(separable)).filter(({ kind }) =>
-        ["weight", "bias", "gamma", "beta"].includes(kind),
-      ).length,
+      tensorList(superNet(separable)).filter(({ kind }) => ["weight", "bias", "gamma", "beta"].includes(kind))
+        .length,
     );
   });
 });
@@ -350,7 +344,7 @@ describe("cost of a step", () => {
 describe("memory", () => {
   it("is after 1,000 training steps what it was", () => {
     const largeImages = { ...shape, channels: 2, imageHeight: 16, imageWidth: 16 };
-    const network = networkOf(superNetwork(largeImages, normPlacements.oneStageSuperNet, separable));
+    const network = networkOf(superNetwork(darts, largeImages, darts.norms.oneStageSuperNet, separable));
     const sgd = new Sgd();
     const resident = (): number => memoryUsage().rss / 2 ** 20;
     for (let step = 0; step < 100; step++) trainingStep(network, sgd, largeImages);

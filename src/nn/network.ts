@@ -1,33 +1,27 @@
-// A network of the space: super-net or evaluation network, one class for both, since they differ in their description only.
+// A network of any space: super-net or evaluation network, one class for both, since they differ in their description only.
 import type { RandomStream } from "../base/random.js";
+import { Device } from "../engine/device.js";
 import { operators } from "../engine/operators.js";
 import { scope, Tensor } from "../engine/tensor.js";
-import type { CellType } from "../space/darts.js";
-import type { NetworkDescription, NetworkLayout } from "../space/layout.js";
-import { parameterList } from "../space/parameters.js";
-import { checkStateDict, ParameterStore, type StateDict, withoutAuxiliaryHead } from "./parameters.js";
-import {
-  type AffineRule,
-  type CellPlan,
-  type NetworkPlan,
-  type NodePlan,
-  type PreprocessPlan,
-  planNetwork,
-} from "./plan.js";
+import type { NetworkDescription, Selection } from "../space/space.js";
+import { tensorList } from "../space/tensors.js";
+import { type Features, joined, type LayerContext, runLayer } from "./layers.js";
+import { type BranchPattern, type BranchWeights, patternName } from "./patterns.js";
+import { type AffineRule, type NetworkPlan, type PlannedStep, planNetwork } from "./plan.js";
+import { checkStateDict, type StateDict, TensorStore, withoutAuxiliaryHead } from "./tensor-store.js";
 
 /** Batch norm as in the paper's programs. */
-const momentum = 0.1;
+const usualMomentum = 0.1;
 const epsilon = 1e-5;
-
-/** Tensors whose concatenation over channels is meant; it is never made. */
-type Features = readonly Tensor[];
 
 export interface ForwardOptions {
   /** Batch statistics, running statistics updated, auxiliary head and drop-path on. */
   readonly training: boolean;
-  /** w_S per intermediate node: float32 [s]; absent in evaluation networks, where every weight is 1. */
-  readonly nodeWeights?: Readonly<Record<CellType, readonly Tensor[]>>;
+  /** Vectors of weights by name (see space/mixture.ts), float32; what has none counts with 1. */
+  readonly weights?: ReadonlyMap<string, Tensor>;
   readonly dropPath?: { readonly probability: number; readonly random: RandomStream };
+  /** Share of a batch in the running statistics; 0.1 where not given. */
+  readonly momentum?: number;
   /** Told every intermediate result with the name of what made it, in order. */
   readonly inspect?: (name: string, result: Tensor) => void;
 }
@@ -39,57 +33,78 @@ export interface Outputs {
   readonly auxiliaryLogits: Tensor | null;
 }
 
+export interface NetworkOptions {
+  /** Of the initial weights. */
+  readonly seed: number;
+  readonly device?: Device;
+  readonly trainsAffine?: AffineRule;
+  /** Keep less of the forward pass and compute it again in the backward pass (on a CPU); the same bits either way. */
+  readonly recompute?: boolean;
+}
+
 export class Network {
-  private readonly store: ParameterStore;
-  private description: NetworkDescription;
+  private readonly store: TensorStore;
+  private readonly recompute: boolean;
+  private trainsAffine: AffineRule | undefined;
+  private held: NetworkDescription;
   private plan: NetworkPlan;
 
-  /**
-   * @param seed of the initial weights
-   * @throws IstaError NETWORK_SHAPE when no network can have the shape
-   */
-  constructor(
-    description: NetworkDescription,
-    options: { seed: number; device?: string; trainsAffine?: AffineRule },
-  ) {
-    this.store = new ParameterStore(options.seed, options.device ?? "cpu");
-    this.description = description;
-    this.plan = planNetwork(description, this.store, options.trainsAffine);
+  /** @throws IstaError NETWORK_SHAPE when no network can have the shape */
+  constructor(description: NetworkDescription, options: NetworkOptions) {
+    this.store = new TensorStore(options.seed, options.device ?? Device.cpu);
+    this.recompute = options.recompute ?? false;
+    this.held = description;
+    this.trainsAffine = options.trainsAffine;
+    this.plan = this.planned();
   }
 
-  get layout(): NetworkLayout {
-    return this.plan.layout;
+  private planned(): NetworkPlan {
+    return planNetwork(this.held.space.graph(this.held), this.store, this.trainsAffine);
   }
 
-  get device(): string {
+  get description(): NetworkDescription {
+    return this.held;
+  }
+
+  get device(): Device {
     return this.store.device;
   }
 
   /** Size of the images that the network takes. */
   get inputSize(): { channels: number; height: number; width: number } {
-    const { inputChannels, imageHeight, imageWidth } = this.description.shape;
-    return { channels: inputChannels, height: imageHeight, width: imageWidth };
+    return this.plan.graph.layers[0].output;
   }
 
-  /** Changes which connections a super-net has. Tensors of operations that leave are kept for their return. */
-  connect(connections: NetworkDescription["connections"], trainsAffine?: AffineRule): void {
-    this.description = { ...this.description, connections };
-    this.plan = planNetwork(this.description, this.store, trainsAffine);
+  /** Patterns of the present network that have no fused kernel: they run as compositions, slower. */
+  get compositions(): string[] {
+    const branches = this.plan.steps.flatMap((step) => (step.kind === "node" ? step.branches : []));
+    const names = branches.filter((branch) => !hasKernel(branch)).map(patternName);
+    return [...new Set(names)];
   }
 
-  /** Frees the tensors that no network with connections within these has; gives the bytes that were freed. */
-  forgetAllBut(connections: NetworkDescription["connections"]): number {
+  /**
+   * Changes which candidates a super-net has. Tensors of candidates that leave are kept for their return; the rule stays where none
+   * is given.
+   */
+  connect(selection: Selection, trainsAffine = this.trainsAffine): void {
+    this.held = { ...this.held, selection };
+    this.trainsAffine = trainsAffine;
+    this.plan = this.planned();
+  }
+
+  /** Frees the tensors that no network with candidates within these has; gives the bytes that were freed. */
+  forgetAllBut(selection: Selection): number {
     const before = this.store.bytes;
-    this.store.retain(new Set(parameterList({ ...this.description, connections }).map(({ name }) => name)));
+    this.store.retain(new Set(tensorList({ ...this.held, selection }).map(({ name }) => name)));
     return before - this.store.bytes;
   }
 
-  /** Parameters that training changes, by state-dict name, for the present connections. */
+  /** Parameters that training changes, by state-dict name, for the present candidates. */
   get trainable(): ReadonlyMap<string, Tensor> {
     return this.plan.trainable;
   }
 
-  /** Names of all float tensors made so far, those of operations that are not connected now included. */
+  /** Names of all float tensors made so far, those of candidates that are not connected now included. */
   get parameterNames(): Iterable<string> {
     return this.store.names;
   }
@@ -99,30 +114,41 @@ export class Network {
     return this.store.bytes;
   }
 
-  /** All tensors, those of operations that are not connected now included, copied. */
+  /** All tensors, those of candidates that are not connected now included, copied. */
   stateDict(): StateDict {
     return this.store.stateDict();
   }
 
   /**
-   * Takes over values from outside. With `candidates`, any tensor of those connections may come, and any may be absent;
-   * otherwise the file must have exactly the tensors of this network (an auxiliary head that this network lacks is left out).
+   * Takes over values from outside: exactly the tensors of this network (an auxiliary head that it lacks is left out), and with
+   * `candidates` also tensors of those that are not connected now, as far as there are some.
    * @throws IstaError WEIGHTS_MISMATCH listing all that is missing, unknown or misshapen
    */
-  loadStateDict(stored: StateDict, candidates?: NetworkDescription["connections"]): void {
-    const expected = parameterList({
-      ...this.description,
-      connections: candidates ?? this.description.connections,
-    });
+  loadStateDict(stored: StateDict, candidates?: Selection): void {
+    const expected = tensorList({ ...this.held, selection: candidates ?? this.held.selection });
     const used =
-      this.description.shape.auxiliary || candidates !== undefined ? stored : withoutAuxiliaryHead(stored);
-    checkStateDict(used, expected, () => candidates !== undefined);
+      this.held.shape.auxiliary || candidates !== undefined ? stored : withoutAuxiliaryHead(stored);
+    const present = new Set(tensorList(this.held).map(({ name }) => name));
+    checkStateDict(used, expected, (name) => !present.has(name));
     for (const [name, tensor] of used) this.store.set(name, tensor);
   }
 
   /** Moves all float tensors towards those of a network of the same description: a step of an exponential moving average. */
   approach(other: Network, share: number): void {
     this.store.approach(other.store, share);
+  }
+
+  /** The running statistics of batch norms, to be put back by `loadStatistics`. */
+  saveStatistics(): StateDict {
+    return new Map(
+      [...this.store.stateDict()].filter(([name]) =>
+        /\.(running_mean|running_var|num_batches_tracked)$/.test(name),
+      ),
+    );
+  }
+
+  loadStatistics(statistics: StateDict): void {
+    for (const [name, tensor] of statistics) this.store.set(name, tensor);
   }
 
   dispose(): void {
@@ -134,120 +160,139 @@ export class Network {
    * @throws IstaError ENGINE_OPERATOR when they have another shape than the network is for
    */
   forward(images: Tensor, options: ForwardOptions): Outputs {
-    const settings = [options.training, momentum, epsilon] as const;
-    const batch = images.shape[0];
-    const inspect = options.inspect ?? (() => {});
-    let [older, newer] = this.stem(images, settings);
-    for (const tensor of newer) inspect("stem", tensor);
-    let auxiliaryLogits: Tensor | null = null;
-    for (const cell of this.plan.cells) {
-      const read = older;
-      const made = scope(() => this.cell(cell, older, newer, batch, options, settings));
-      older = newer;
-      newer = made;
-      // Nothing else reads them; what the gradients need, libtorch keeps.
-      for (const tensor of read) if (!older.includes(tensor)) tensor.dispose();
-      if (options.training && cell.layout.index === this.layout.auxiliary?.afterCell) {
-        auxiliaryLogits = this.auxiliary(newer, settings);
-        inspect("auxiliary_head", auxiliaryLogits);
-      }
-    }
+    const { graph, steps } = this.plan;
+    const pass = new Pass(this.plan, this.recompute, this.device, images, options);
+    for (const step of steps) if (options.training || step.part !== "auxiliary") pass.run(step);
     if (options.training) for (const norm of this.plan.norms) this.store.countBatch(norm);
-    const pooled = newer.map((tensor) => operators.globalAveragePool(tensor, [2, 3], false));
-    const { weight, bias } = this.plan.classifier;
-    const logits = operators.linear(operators.concatenate(pooled, 1), weight, bias);
-    inspect("classifier", logits);
-    return { logits, auxiliaryLogits };
+    const [logits] = pass.result(graph.logits);
+    const auxiliary =
+      options.training && graph.auxiliaryLogits !== null ? pass.result(graph.auxiliaryLogits)[0] : null;
+    return { logits, auxiliaryLogits: auxiliary };
   }
+}
 
-  /** The cell's intermediate nodes. */
-  private cell(
-    plan: CellPlan,
-    older: Features,
-    newer: Features,
-    batch: number,
-    options: ForwardOptions,
-    settings: Settings,
-  ): Tensor[] {
-    const inspect = options.inspect ?? (() => {});
-    const states = [
-      preprocess(plan.preprocess[0], older, plan.layout.reductionPrevious, settings),
-      preprocess(plan.preprocess[1], newer, false, settings),
-    ];
-    const name = `cells.${plan.layout.index}`;
-    for (const [index, state] of states.entries()) inspect(`${name}.preprocess${index}`, state);
-    for (const [index, node] of plan.nodes.entries()) {
-      const weights = options.nodeWeights?.[plan.layout.type][index] ?? null;
-      states.push(this.node(node, states, weights, batch, options, settings));
-      inspect(`${name}, node ${index + 2}`, states[index + 2]);
-    }
-    return states.slice(2);
-  }
-
-  private stem(images: Tensor, settings: Settings): [Features, Features] {
-    const [first, second, third] = this.plan.stem;
-    if (this.description.shape.stem === "cifar") {
-      const features = operators.convNorm(images, first.weight, first.norm, 1, 1, false, ...settings);
-      return [[features], [features]];
-    }
-    const half = operators.convNorm(images, first.weight, first.norm, 2, 1, false, ...settings);
-    const quarter = operators.convNorm(half, second.weight, second.norm, 2, 1, true, ...settings);
-    const eighth = operators.convNorm(quarter, third.weight, third.norm, 2, 1, true, ...settings);
-    return [[quarter], [eighth]];
-  }
-
-  private node(
-    plan: NodePlan,
-    states: readonly Tensor[],
-    weights: Tensor | null,
-    batch: number,
-    { training, dropPath }: ForwardOptions,
-    settings: Settings,
-  ): Tensor {
-    const drops = training && dropPath !== undefined && dropPath.probability > 0;
-    const masks = plan.identities.map((identity) =>
-      drops && !identity ? this.dropPathMask(batch, dropPath.probability, dropPath.random) : null,
-    );
-    return operators.node(
-      plan.predecessors.map((predecessor) => states[predecessor]),
-      weights,
-      plan.operations,
-      plan.strides,
-      plan.convolutions,
-      plan.norms,
-      masks,
-      ...settings,
-    );
-  }
-
-  /** [N]: 0 with the probability, else 1 / (1 - probability) (Larsson et al. 2017). */
-  private dropPathMask(batch: number, probability: number, random: RandomStream): Tensor {
-    const kept = 1 / (1 - probability);
-    const mask = Tensor.from(
-      Float32Array.from({ length: batch }, () => (random.uniform() < probability ? 0 : kept)),
-    );
-    return this.device === "cpu" ? mask : operators.toDevice(mask, null, null, this.device);
-  }
-
-  /** ReLU, average pooling to 2 x 2, 1x1 convolution, batch norm, ReLU, 2x2 convolution, batch norm, ReLU, linear. */
-  private auxiliary(features: Features, settings: Settings): Tensor {
-    const { convolutions, classifier } = this.plan.auxiliary!;
-    const { poolKernel, poolStride } = this.layout.auxiliary!;
-    const rectified = operators.relu(operators.concatenate([...features], 1));
-    const pooled = operators.averagePool(rectified, [...poolKernel], [...poolStride], [0, 0], false, false);
-    const [first, second] = convolutions;
-    const hidden = operators.convNorm(pooled, first.weight, first.norm, 1, 0, false, ...settings);
-    const last = operators.convNorm(hidden, second.weight, second.norm, 1, 0, true, ...settings);
-    const flat = operators.reshape(operators.relu(last), [last.shape[0], -1]);
-    return operators.linear(flat, classifier.weight, classifier.bias);
-  }
+/** Whether a fused kernel computes the pattern on a CPU. */
+export function hasKernel({ kind, kernel, dilation, stride, stages }: BranchPattern): boolean {
+  return operators.nodeAccepts(kind, kernel, dilation, stride, stages);
 }
 
 type Settings = readonly [training: boolean, momentum: number, epsilon: number];
 
-function preprocess(plan: PreprocessPlan, inputs: Features, reduced: boolean, settings: Settings): Tensor {
-  const [first, second] = plan.convolutions;
-  return reduced
-    ? operators.factorizedReduce([...inputs], first, second, plan.norm, ...settings)
-    : operators.reluConvNorm([...inputs], first, plan.norm, ...settings);
+/** One forward pass: the results that something still reads. */
+class Pass {
+  private readonly results = new Map<number, Features>();
+  private readonly settings: Settings;
+  private readonly context: LayerContext;
+
+  constructor(
+    private readonly plan: NetworkPlan,
+    private readonly recompute: boolean,
+    private readonly device: Device,
+    private readonly images: Tensor,
+    private readonly options: ForwardOptions,
+  ) {
+    const { training, momentum = usualMomentum, weights } = options;
+    this.results.set(0, [images]);
+    this.settings = [training, momentum, epsilon];
+    this.context = {
+      plan,
+      training,
+      momentum,
+      epsilon,
+      vector: (name) => weights?.get(name) ?? null,
+      mask: () => {
+        const mask = this.dropPathMask();
+        return mask === null ? null : operators.reshape(mask, [-1, 1, 1, 1]);
+      },
+    };
+  }
+
+  result(value: number): Features {
+    return this.results.get(value)!;
+  }
+
+  run(step: PlannedStep): void {
+    const made = scope(() => [...this.compute(step)]);
+    this.results.set(step.value, made);
+    const { inspect } = this.options;
+    // A concatenation is not made; its parts were seen.
+    if (inspect !== undefined && made.length === 1) inspect(step.name, made[0]);
+    for (const value of step.finished) this.release(value);
+  }
+
+  /** Nothing else reads the value; what the gradients need, libtorch keeps. Parts of concatenations belong to those, too. */
+  private release(value: number): void {
+    const tensors = this.result(value);
+    this.results.delete(value);
+    const held = new Set([...this.results.values()].flat());
+    for (const tensor of tensors) if (!held.has(tensor)) tensor.dispose();
+  }
+
+  private compute(step: PlannedStep): Features {
+    switch (step.kind) {
+      case "node":
+        return [this.node(step)];
+      case "factorized-reduce": {
+        const [first, second] = step.convolutions.map(this.plan.convolution);
+        const inputs = [...this.result(step.input)];
+        return [
+          operators.factorizedReduce(inputs, first, second, this.plan.norm(step.norm), ...this.settings),
+        ];
+      }
+      case "dense": {
+        const { convolution, rectified } = step;
+        const { kernel, stride, padding } = convolution;
+        const weight = this.plan.convolution(convolution);
+        const norm = this.plan.norm(step.norm);
+        const inputs = this.result(step.input);
+        if (rectified && kernel === 1 && stride === 1 && padding === 0)
+          return [operators.reluConvNorm([...inputs], weight, norm, ...this.settings)];
+        return [
+          operators.convNorm(joined(inputs), weight, norm, stride, padding, rectified, ...this.settings),
+        ];
+      }
+      case "layer": {
+        const inputs = step.layer.inputs.map((value) => this.result(value));
+        return runLayer(step.layer, inputs, this.context);
+      }
+    }
+  }
+
+  private node(step: PlannedStep & { kind: "node" }): Tensor {
+    const { inputs, kinds, settings, convolutions, norms, dropped } = step.node!;
+    const masks = dropped.map((drops) => (drops ? this.dropPathMask() : null));
+    return operators.node(
+      inputs.map((value) => joined(this.result(value))),
+      this.branchWeights(step.weights),
+      kinds,
+      settings,
+      convolutions,
+      norms,
+      masks,
+      this.recompute,
+      ...this.settings,
+    );
+  }
+
+  /** [branches], or null where every branch counts with 1. */
+  private branchWeights(weights: BranchWeights | null): Tensor | null {
+    const vector = weights === null ? null : this.context.vector(weights.vector);
+    if (weights === null || vector === null) return null;
+    const { indices } = weights;
+    const whole =
+      indices.length === vector.shape[0] && indices.every((index, position) => index === position);
+    if (whole) return vector;
+    return operators.indexSelect(vector, 0, Tensor.from(BigInt64Array.from(indices, BigInt)));
+  }
+
+  /** [N]: 0 with the probability, else 1 / (1 - probability) (Larsson et al. 2017); null where nothing is dropped. */
+  private dropPathMask(): Tensor | null {
+    const { training, dropPath } = this.options;
+    if (!training || dropPath === undefined || dropPath.probability <= 0) return null;
+    const { probability, random } = dropPath;
+    const kept = 1 / (1 - probability);
+    const [batch] = this.images.shape;
+    const mask = Float32Array.from({ length: batch }, () => (random.uniform() < probability ? 0 : kept));
+    return this.device.move(Tensor.from(mask));
+  }
 }

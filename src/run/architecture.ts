@@ -1,49 +1,59 @@
-// From what a user writes for an architecture to its cells: a run directory, a genotype file, a name, or random:SEED.
+// From what a user writes for an architecture to the architecture: a run directory, a genotype file, a name, or random:SEED.
 import { existsSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { readFileLimited } from "../base/files.js";
-import { largestGenotypeText } from "../formats/genotype-json.js";
+import { findMethodOptions } from "../config/methods.js";
 import { resolveGenotype } from "../formats/genotype-resolve.js";
-import type { Genotype } from "../space/genotype.js";
-import { type NormPlacement, normPlacements } from "../space/layout.js";
+import { findSpace, usualSpace } from "../space/registry.js";
+import type { Architecture, NormPlacement, Space } from "../space/space.js";
+import { largestGenotypeText } from "../space/text.js";
 import { RunDirectory } from "./directory.js";
 
-export interface Architecture {
-  readonly genotype: Genotype;
+export interface FoundArchitecture extends Architecture {
   /** Where the evaluation network has batch norms; null where nothing says. */
   readonly norms: NormPlacement | null;
   /** For tables and summaries: the given name, or the file's or the run's. */
   readonly name: string;
 }
 
-/** @throws IstaError GENOTYPE_INVALID, RUN_*, FILE_* */
-export function resolveArchitecture(text: string): Architecture {
-  if (!existsSync(text)) return { ...resolveGenotype(text), name: text };
+/**
+ * @param space of random:SEED, and the one whose names and texts are tried first
+ * @throws IstaError GENOTYPE_INVALID, RUN_*, FILE_*
+ */
+export function resolveArchitecture(text: string, space: Space = usualSpace): FoundArchitecture {
+  if (!existsSync(text)) return { ...resolveGenotype(text, space), name: text };
   const path = resolve(text);
   if (!statSync(path).isDirectory()) {
     const content = readFileLimited(path, largestGenotypeText).toString("utf8");
-    return { ...resolveGenotype(content), name: basename(path) };
+    return { ...resolveGenotype(content, space), name: basename(path) };
   }
   const run = RunDirectory.open(path, "read");
   const file = join(path, "genotype.json");
   if (!existsSync(file)) {
     throw new IstaError(
       "GENOTYPE_INVALID",
-      `${text}: the run has no genotype.json yet; let it finish, or name one of ${join(text, "genotypes")}`,
+      `${text}: expected a run with a genotype.json, it has none yet; let it finish, or name one of ${join(text, "genotypes")}`,
     );
   }
-  const { genotype } = resolveGenotype(readFileLimited(file, largestGenotypeText).toString("utf8"));
-  return { genotype, norms: normsOfRun(run), name: run.name };
+  const found = resolveGenotype(readFileLimited(file, largestGenotypeText).toString("utf8"), space);
+  return { ...found, norms: normsOfRun(run, found.space), name: run.name };
 }
 
-/** A one-stage cell has batch norms after pool and skip; a trained network has them where it was told to. */
-function normsOfRun(run: RunDirectory): NormPlacement | null {
+/** The space of the architecture that a training is given; for `resolveConfig`. @throws IstaError as resolveArchitecture */
+export function spaceOfTraining({ arch, space }: Readonly<Record<string, unknown>>): Space {
+  const named = typeof space === "string" ? findSpace(space) : usualSpace;
+  return typeof arch === "string" ? resolveArchitecture(arch, named).space : named;
+}
+
+/** A network that a search trained on has batch norms after pool and skip; a trained one has them where it was told to. */
+function normsOfRun(run: RunDirectory, space: Space): NormPlacement | null {
   if (run.meta.kind === "search") {
-    const { mode } = run.config("search");
-    return mode === "one-stage" ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
+    return findMethodOptions(run.config("search").method).trainsNetwork
+      ? space.norms.normalisedEvaluation
+      : space.norms.plainEvaluation;
   }
   const { poolBatchNorm } = run.config("train");
   if (poolBatchNorm === null) return null;
-  return poolBatchNorm ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
+  return poolBatchNorm ? space.norms.normalisedEvaluation : space.norms.plainEvaluation;
 }

@@ -107,7 +107,7 @@ function readFolder(folder: string, groups?: readonly string[]): Omit<Checkpoint
       const what = found.bytes === promised.bytes ? "another checksum" : `${found.bytes} bytes`;
       throw new IstaError(
         "CHECKPOINT_DAMAGED",
-        `${path}: expected ${promised.bytes} bytes as written, came ${what}`,
+        `${path}: expected ${promised.bytes} bytes as written, got ${what}`,
       );
     }
     if (group !== null) tensors[group] = readSafetensors(path).tensors;

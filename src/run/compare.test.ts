@@ -11,6 +11,8 @@ const summary = (change: Partial<RunSummary>): { path: string; name: string; sum
     kind: "train",
     status: "finished",
     arch: "ISTA_twostage",
+    method: null,
+    space: "darts",
     genotype: null,
     seed: 0,
     epochs: 600,
@@ -21,6 +23,10 @@ const summary = (change: Partial<RunSummary>): { path: string; name: string; sum
     testLoss: null,
     seconds: 10,
     peakMemoryBytes: null,
+    knownAccuracies: null,
+    superNetAccuracy: null,
+    projectionGap: null,
+    kendallTau: null,
     preset: "cifar10-train",
     dataset: "cifar10",
     ...change,
@@ -57,6 +63,47 @@ describe("groups", () => {
     expect(groups[0].testAccuracy!.mean).toBeCloseTo(0.975, 12);
     expect(groups[0].testAccuracy!.deviation).toBeCloseTo(Math.SQRT1_2 / 100, 12);
     expect(groups[2].testAccuracy).toBeNull();
+  });
+
+  it("have the spread of what their runs' tables, gaps and rankings say", () => {
+    const ranked = { tau: 0.5, column: "test", architectures: 9, candidates: 4, trainedCandidates: 4 };
+    const { groups, knownColumns } = compareRuns([
+      summary({ knownAccuracies: { validation: 90, test: 93 }, projectionGap: 0.25, kendallTau: ranked }),
+      summary({
+        knownAccuracies: { validation: 80 },
+        projectionGap: 0.75,
+        kendallTau: { ...ranked, tau: null },
+      }),
+      summary({}),
+      summary({ arch: "other" }),
+    ]);
+    expect(knownColumns).toEqual(["validation", "test"]);
+    expect(groups[0].knownAccuracies).toEqual({
+      validation: { count: 2, mean: 85, deviation: Math.sqrt(50) },
+      test: { count: 1, mean: 93, deviation: 0 },
+    });
+    expect(groups[0].projectionGap).toMatchObject({ count: 2, mean: 0.5 });
+    expect(groups[0].kendallTau).toMatchObject({ count: 1, mean: 0.5 });
+    expect(groups[1]).toMatchObject({
+      knownAccuracies: { validation: null, test: null },
+      projectionGap: null,
+      kendallTau: null,
+    });
+  });
+
+  it("keep methods and spaces apart", () => {
+    const search = { kind: "search", preset: null } as const;
+    const { groups } = compareRuns([
+      summary({ ...search, method: "spos", seed: 1 }),
+      summary({ ...search, method: "spos", seed: 2 }),
+      summary({ ...search, method: "random" }),
+      summary({ ...search, method: "spos", space: "nas-bench-201" }),
+    ]);
+    expect(groups.map(({ method, space, seeds }) => [method, space, seeds.length])).toEqual([
+      ["spos", "darts", 2],
+      ["random", "darts", 1],
+      ["spos", "nas-bench-201", 1],
+    ]);
   });
 
   it("join searches by how they were made, not by what they found", () => {

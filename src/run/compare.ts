@@ -11,6 +11,8 @@ export interface Spread {
 export interface ComparisonGroup {
   kind: RunSummary["kind"];
   arch: string;
+  method: string | null;
+  space: string | null;
   preset: string | null;
   dataset: string;
   epochs: number;
@@ -20,11 +22,17 @@ export interface ComparisonGroup {
   parameters: Spread | null;
   multiplyAdds: Spread | null;
   seconds: Spread | null;
+  projectionGap: Spread | null;
+  kendallTau: Spread | null;
+  /** Of the found architectures, per cent, by column of the tables. */
+  knownAccuracies: Record<string, Spread | null>;
 }
 
 export interface Comparison {
   runs: ({ path: string; name: string } & RunSummary)[];
   groups: ComparisonGroup[];
+  /** The columns of known accuracies that any of the runs has. */
+  knownColumns: string[];
 }
 
 /** Mean and sample deviation of the values that are there; null where none is. */
@@ -46,7 +54,12 @@ export function spreadOf(values: readonly (number | null)[]): Spread | null {
  */
 const family = (arch: string): string => arch.replace(/^random:.*$/, "random");
 
-/** Puts runs beside each other. Runs of one kind, architecture, preset, data set and number of epochs form a group. */
+/** What the table of a run says of its architecture in a column, per cent; null where it says nothing. */
+export function knownAccuracy({ knownAccuracies }: RunSummary, column: string): number | null {
+  return knownAccuracies !== null && Object.hasOwn(knownAccuracies, column) ? knownAccuracies[column] : null;
+}
+
+/** Puts runs beside each other. Runs of one kind, architecture or method, space, preset, data set and number of epochs form a group. */
 export function compareRuns(
   runs: readonly { path: string; name: string; summary: RunSummary }[],
 ): Comparison {
@@ -54,18 +67,32 @@ export function compareRuns(
   for (const { summary } of runs) {
     // Searches are grouped by how they were made: what they find is their outcome.
     const arch = summary.kind === "search" ? null : family(summary.arch);
-    const key = JSON.stringify([summary.kind, arch, summary.preset, summary.dataset, summary.epochs]);
+    const { kind, method, space, preset, dataset, epochs } = summary;
+    const key = JSON.stringify([kind, arch, method, space, preset, dataset, epochs]);
     groups.set(key, [...(groups.get(key) ?? []), summary]);
   }
+  const knownColumns = [
+    ...new Set(runs.flatMap(({ summary }) => Object.keys(summary.knownAccuracies ?? {}))),
+  ];
   return {
+    knownColumns,
     runs: runs.map(({ path, name, summary }) => ({ path, name, ...summary })),
     groups: [...groups.values()].map((members) => {
-      const [{ kind, arch, preset, dataset, epochs }] = members;
-      const over = (key: "testAccuracy" | "validationAccuracy" | "parameters" | "multiplyAdds" | "seconds") =>
-        spreadOf(members.map((member) => member[key]));
+      const [{ kind, arch, method, space, preset, dataset, epochs }] = members;
+      const over = (
+        key:
+          | "testAccuracy"
+          | "validationAccuracy"
+          | "parameters"
+          | "multiplyAdds"
+          | "seconds"
+          | "projectionGap",
+      ) => spreadOf(members.map((member) => member[key]));
       return {
         kind,
         arch: kind === "search" && members.length > 1 ? `${members.length} searches` : family(arch),
+        method,
+        space,
         preset,
         dataset,
         epochs,
@@ -75,6 +102,14 @@ export function compareRuns(
         parameters: over("parameters"),
         multiplyAdds: over("multiplyAdds"),
         seconds: over("seconds"),
+        projectionGap: over("projectionGap"),
+        kendallTau: spreadOf(members.map((member) => member.kendallTau?.tau ?? null)),
+        knownAccuracies: Object.fromEntries(
+          knownColumns.map((column) => [
+            column,
+            spreadOf(members.map((member) => knownAccuracy(member, column))),
+          ]),
+        ),
       };
     }),
   };

@@ -60,6 +60,8 @@ function contents(value: number): CheckpointContents {
 const summary: Omit<RunSummary, "formatVersion" | "kind"> = {
   status: "finished",
   arch: "found",
+  method: "ista-two-stage",
+  space: "darts",
   genotype: null,
   seed: 11,
   epochs: 3,
@@ -70,6 +72,10 @@ const summary: Omit<RunSummary, "formatVersion" | "kind"> = {
   testLoss: null,
   seconds: 5,
   peakMemoryBytes: 1e6,
+  knownAccuracies: null,
+  superNetAccuracy: null,
+  projectionGap: null,
+  kendallTau: null,
   preset: "demo",
   dataset: "bundled",
 };

@@ -1,17 +1,14 @@
 // A run directory: configuration, metric records, genotypes, drawings, checkpoints and summary of one run.
 import fs from "node:fs";
-import { cpus, hostname, platform, totalmem } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { type ErrorCode, IstaError } from "../base/errors.js";
 import {
-  fileError,
   jsonText,
   onFile,
   readJson,
   removeUnfinished,
   resolveInside,
-  safeFileName,
   writeFileAtomic,
 } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
@@ -24,8 +21,16 @@ import {
   writeCheckpoint,
 } from "./checkpoint.js";
 import { takeLock } from "./lock.js";
+import { hostFacts, newFolder, type RunPlace } from "./new-folder.js";
 import { appendRecord, type JsonObject, readRecords, truncateRecords } from "./records.js";
-import { formatVersion, parseRunFile, type RunSummary, readSummary, summarySchema } from "./summary.js";
+import {
+  formatVersion,
+  parseRunFile,
+  type RunSummary,
+  readSummary,
+  type SummaryInput,
+  summarySchema,
+} from "./summary.js";
 
 const metaSchema = z.looseObject({
   formatVersion: z.int(),
@@ -46,15 +51,9 @@ const metaSchema = z.looseObject({
 
 export type RunMeta = z.output<typeof metaSchema>;
 
-export interface NewRun<Kind extends RunKind> {
+export interface NewRun<Kind extends RunKind> extends RunPlace {
   kind: Kind;
   config: ConfigOf[Kind];
-  /** Folder of all runs; `runs` where not given. */
-  root?: string;
-  /** Name of the folder in it; kind and time where not given. */
-  name?: string;
-  /** The whole path, instead of root and name. */
-  out?: string;
   /** Versions to note besides those of the program and of Node. */
   versions?: Readonly<Record<string, string>>;
   /** The command line; the process's own where not given. */
@@ -161,10 +160,7 @@ export class RunDirectory {
    */
   config<Kind extends RunKind>(kind: Kind): ConfigOf[Kind] {
     if (this.meta.kind !== kind) {
-      throw new IstaError(
-        "RUN_DAMAGED",
-        `${this.path}: expected a ${kind} run, came a ${this.meta.kind} run`,
-      );
+      throw new IstaError("RUN_DAMAGED", `${this.path}: expected a ${kind} run, got a ${this.meta.kind} run`);
     }
     const path = join(this.path, "config.json");
     return checkConfig(kind, readJson(path, maximumConfigBytes), path);
@@ -176,6 +172,9 @@ export class RunDirectory {
     this.#meta = { ...this.meta, resumed: [...this.meta.resumed, entry] };
     this.writeJson("config.json", config);
     this.writeJson("meta.json", this.meta);
+    // What it had come to is not its end any more, even if it is killed before it says so itself.
+    const summary = this.summary();
+    if (summary !== null) this.writeSummary({ ...summary, status: "interrupted" });
   }
 
   /** All whole metric records. @throws IstaError RUN_DAMAGED naming a line that is none. */
@@ -221,13 +220,17 @@ export class RunDirectory {
     this.writeJson(epoch === undefined ? "genotype.json" : `genotypes/${epochName(epoch)}.json`, genotype);
   }
 
-  writeSummary(summary: Omit<RunSummary, "formatVersion" | "kind">): void {
+  writeSummary(summary: SummaryInput): void {
     this.writeJson("summary.json", summarySchema.parse({ ...summary, formatVersion, kind: this.meta.kind }));
   }
 
   /** The summary, null before the end of the run. @throws IstaError RUN_VERSION, RUN_DAMAGED */
   summary(): RunSummary | null {
-    return readSummary(this.path);
+    const summary = readSummary(this.path);
+    if (summary === null || summary.space !== null) return summary;
+    // Written before there were other methods and spaces: the configuration says which they were.
+    const { space } = this.config(this.meta.kind);
+    return { ...summary, space, method: this.meta.kind === "search" ? this.config("search").method : null };
   }
 
   /**
@@ -347,53 +350,3 @@ export class RunDirectory {
 
 /** `epoch-007`, for epochs counted from 0. */
 export const epochName = (epoch: number): string => `epoch-${String(epoch).padStart(3, "0")}`;
-
-function newFolder(run: NewRun<RunKind>): string {
-  const root = resolve(run.root ?? "runs");
-  if (run.name !== undefined && (safeFileName(run.name) !== run.name || run.name.length === 0)) {
-    throw new IstaError(
-      "FILE_OUTSIDE",
-      `--name ${JSON.stringify(run.name)}: expected letters, digits, dots, dashes and underscores`,
-    );
-  }
-  const wanted =
-    run.out !== undefined ? resolve(run.out) : join(root, run.name ?? `${run.kind}-${timeStamp(new Date())}`);
-  onFile("make", dirname(wanted), () => fs.mkdirSync(dirname(wanted), { recursive: true }));
-  const chosen = run.out !== undefined || run.name !== undefined;
-  for (let path = wanted, again = 2; ; again++) {
-    try {
-      fs.mkdirSync(path);
-      return path;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError(error, "make", path);
-    }
-    // Two runs begun in one second: the second gets a number, unless the user chose the name.
-    if (!chosen) {
-      path = `${wanted}-${again}`;
-      continue;
-    }
-    if (fs.statSync(path).isDirectory() && fs.readdirSync(path).length === 0) return path;
-    throw new IstaError(
-      "RUN_EXISTS",
-      `${path}: expected a new or empty folder, it holds something; go on with --resume or choose another name`,
-    );
-  }
-}
-
-/** `20240607-153000`, local time. */
-function timeStamp(time: Date): string {
-  const pad = (value: number): string => String(value).padStart(2, "0");
-  const day = `${time.getFullYear()}${pad(time.getMonth() + 1)}${pad(time.getDate())}`;
-  return `${day}-${pad(time.getHours())}${pad(time.getMinutes())}${pad(time.getSeconds())}`;
-}
-
-function hostFacts(): Record<string, unknown> {
-  const processors = cpus();
-  return {
-    name: hostname(),
-    platform: platform(),
-    processor: processors[0]?.model ?? "unknown",
-    cores: processors.length,
-    memoryBytes: totalmem(),
-  };
-}

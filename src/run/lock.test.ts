@@ -12,7 +12,7 @@ let folder: string;
 let program: string;
 beforeAll(() => {
   program = compiledProgram();
-});
+}, 120_000);
 beforeEach(() => {
   folder = fs.mkdtempSync(join(tmpdir(), "ista-nas-lock-"));
 });

@@ -10,12 +10,26 @@ export const formatVersion = 1;
 
 const optionalNumber = z.number().nullable().default(null);
 
+export const rankingSchema = z.object({
+  /** tau-b, -1 to 1; null where one of the two sides has no two different values. */
+  tau: z.number().min(-1).max(1).nullable(),
+  /** Column of the table that accuracies with shared weights were compared with. */
+  column: z.string(),
+  architectures: z.int().min(0),
+  /** Candidates with batch norms in these architectures, and how many of them were ever trained. */
+  candidates: z.int().min(0),
+  trainedCandidates: z.int().min(0),
+});
+
 export const summarySchema = z.object({
   formatVersion: z.int(),
   kind: z.enum(["search", "train"]),
   status: z.enum(["finished", "interrupted", "failed"]),
   /** Name under which results of the same cells are compared: a known genotype's name, or the run that found it. */
   arch: z.string(),
+  /** Of a search; null for a training. */
+  method: z.string().nullable().default(null),
+  space: z.string().nullable().default(null),
   /** The genotype as JSON; null where none came about. */
   genotype: z.unknown().default(null),
   seed: z.int(),
@@ -29,22 +43,34 @@ export const summarySchema = z.object({
   testAccuracy: optionalNumber,
   validationAccuracy: optionalNumber,
   testLoss: optionalNumber,
+  /** What a search did after its last epoch, such as choosing among architectures; absent where it did nothing. */
+  conclusion: z.record(z.string(), z.unknown()).optional(),
   /** Time of computing, all resumed parts together. */
   seconds: z.number(),
   peakMemoryBytes: optionalNumber,
+  /** Of a search: what its table says of the found architecture, by column, per cent; null without a table or a row. */
+  knownAccuracies: z.record(z.string(), z.number()).nullable().default(null),
+  /** Held-out accuracy of the super-net at the end of the search, statistics of batch norms computed again, 0..1. */
+  superNetAccuracy: optionalNumber,
+  /** That accuracy minus the one of the same weights with the kept candidates alone; see course/projection.ts. */
+  projectionGap: optionalNumber,
+  /** How shared weights rank architectures whose accuracies are known; see course/ranking.ts. */
+  kendallTau: rankingSchema.nullable().default(null),
   preset: z.string().nullable().default(null),
   /** Name of the data set's folder. */
   dataset: z.string().default(""),
 });
 
 export type RunSummary = z.output<typeof summarySchema>;
+/** What has a default may be left out. */
+export type SummaryInput = Omit<z.input<typeof summarySchema>, "formatVersion" | "kind">;
 
 /** @throws IstaError RUN_VERSION where `version` is from the future, RUN_DAMAGED where it is no version. */
 export function checkFormatVersion(version: unknown, path: string): void {
   if (!Number.isSafeInteger(version) || (version as number) < 1) {
     throw new IstaError(
       "RUN_DAMAGED",
-      `read ${path}: expected a formatVersion, came ${JSON.stringify(version)}`,
+      `read ${path}: expected a formatVersion, got ${JSON.stringify(version)}`,
     );
   }
   if ((version as number) > formatVersion) {

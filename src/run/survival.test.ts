@@ -13,7 +13,7 @@ let program: string;
 let folder: string;
 beforeAll(() => {
   program = compiledProgram();
-});
+}, 120_000);
 beforeEach(() => {
   folder = fs.mkdtempSync(join(tmpdir(), "ista-nas-survival-"));
 });
@@ -35,7 +35,7 @@ describe("signals", () => {
   /** A loop of short steps that saves when asked to stop; `finish` is how long that takes in milliseconds. */
   function loop(finish: number): ReturnType<typeof spawn> {
     const script = `
-      const { Interruption, interruptedStatus } = await import(${JSON.stringify(join(program, "dist/src/run/interrupt.js"))});
+      const { Interruption, interruptedStatus } = await import(${JSON.stringify(join(program, "dist/src/cli/interrupt.js"))});
       const interruption = new Interruption((signal) => console.log("asked by " + signal));
       const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
       console.log("ready");

@@ -6,33 +6,38 @@ import { cifarShape, imagenetShape } from "../../test/support/network-shapes.js"
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import {
-  connectionSizes,
+  candidateSizes,
   countNetwork,
   requirePossibleBudget,
   type Size,
-  sizeOfSupports,
+  sizeOfSelection,
   sizeRange,
   withinBudget,
 } from "./counts.js";
-import { type CellType, candidateCount, cellTypes, connectionAt } from "./darts.js";
-import { genotypeFromSupports, supportsOfGenotype } from "./genotype.js";
-import { evaluationNetwork, type NetworkShape, normPlacements, superNetwork } from "./layout.js";
-import { namedGenotypes } from "./named-genotypes.js";
-import { randomGenotype } from "./random-genotype.js";
+import { darts } from "./darts/space.js";
+import {
+  evaluationNetwork,
+  type NetworkShape,
+  randomSelection,
+  sortedSelection,
+  superNetwork,
+} from "./space.js";
+
+const published = (name: string) => ({ space: darts, selection: darts.named[name].selection });
 
 test.each([
-  ["ISTA_twostage", cifarShape, normPlacements.plainEvaluation, 3_316_726, 515.226],
-  ["ISTA_onestage", cifarShape, normPlacements.normalisedEvaluation, 3_371_806, 532.257],
-  ["ISTA_ImageNet", imagenetShape, normPlacements.plainEvaluation, 5_651_392, 621.084],
-  ["ISTA_ImageNet", imagenetShape, normPlacements.normalisedEvaluation, 5_655_232, 621.084],
+  ["ISTA_twostage", cifarShape, darts.norms.plainEvaluation, 3_316_726, 515.226],
+  ["ISTA_onestage", cifarShape, darts.norms.normalisedEvaluation, 3_371_806, 532.257],
+  ["ISTA_ImageNet", imagenetShape, darts.norms.plainEvaluation, 5_651_392, 621.084],
+  ["ISTA_ImageNet", imagenetShape, darts.norms.normalisedEvaluation, 5_655_232, 621.084],
 ] as const)("%s has the size of the independent PyTorch module", (name, shape, norms, params, millions) => {
-  const counts = countNetwork(evaluationNetwork(namedGenotypes[name].genotype, shape, norms));
+  const counts = countNetwork(evaluationNetwork(published(name), shape, norms));
   expect(counts.params).toBe(params);
   expect((counts.multAdds / 1e6).toFixed(3)).toBe(millions.toFixed(3));
 });
 
 test("the parts add up, and the auxiliary head is counted apart", () => {
-  const description = evaluationNetwork(namedGenotypes.ISTA_twostage.genotype, cifarShape);
+  const description = evaluationNetwork(published("ISTA_twostage"), cifarShape);
   const counts = countNetwork(description);
   for (const measure of ["params", "multAdds"] as const) {
     const cells = counts.cells.reduce((sum, cell) => sum + cell[measure], 0);
@@ -55,20 +60,20 @@ test("the parts add up, and the auxiliary head is counted apart", () => {
   });
 });
 
-test("the table of connections gives the size of every network", () => {
-  const table = connectionSizes(cifarShape, normPlacements.oneStageSuperNet);
+test("the table of candidates gives the size of every network", () => {
+  const table = candidateSizes(darts, cifarShape, darts.norms.oneStageSuperNet);
   for (let seed = 0; seed < 20; seed++) {
-    const genotype = randomGenotype(RandomStream.named(seed, "test"));
-    const supports = supportsOfGenotype(genotype);
+    const selection = randomSelection(darts, RandomStream.named(seed, "test"));
     const { params, multAdds } = countNetwork(
-      evaluationNetwork(genotype, cifarShape, normPlacements.normalisedEvaluation),
+      evaluationNetwork({ space: darts, selection }, cifarShape, darts.norms.normalisedEvaluation),
     );
-    expect(sizeOfSupports(table, supports)).toEqual({ params, multAdds });
-    const connections = (type: CellType) => supports[type].map((support) => support.map(connectionAt));
-    const superNet = superNetwork(cifarShape, normPlacements.oneStageSuperNet, {
-      normal: connections("normal"),
-      reduction: connections("reduction"),
-    });
+    expect(sizeOfSelection(table, selection)).toEqual({ params, multAdds });
+    const superNet = superNetwork(
+      darts,
+      cifarShape,
+      darts.norms.oneStageSuperNet,
+      sortedSelection(selection),
+    );
     expect(countNetwork(superNet)).toMatchObject({ params, multAdds });
   }
 });
@@ -89,40 +94,42 @@ const shapes = fc
     return { ...shape, imageHeight: divisor * height, imageWidth: divisor * width };
   });
 
-describe.each(Object.entries(normPlacements))("size range with %s norms", (_, norms) => {
+describe.each(Object.entries(darts.norms))("size range with %s norms", (_, norms) => {
   test("is that of brute force over the pairs of each node, and one network attains both minima", () => {
     fc.assert(
       fc.property(shapes, (shape) => {
-        const table = connectionSizes(shape, norms);
-        const { smallest, largest } = sizeRange(table);
+        const table = candidateSizes(darts, shape, norms);
+        const free = sizeRange(table);
+        // The same choices with the rule of distinct predecessors.
+        const choices = table.choices.map((choice) => ({ ...choice, distinctPredecessors: true }));
         for (const distinct of [false, true]) {
+          const { smallest, largest } = distinct ? sizeRange({ ...table, choices }) : free;
           let [least, most, leastTogether] = [
             { ...table.base },
             { ...table.base },
             { ...table.base },
           ] as Size[];
-          for (const type of cellTypes)
-            for (let node = 0; node < 4; node++) {
-              const pairs: Size[] = [];
-              for (let i = 0; i < candidateCount(node); i++)
-                for (let j = 0; j < i; j++) {
-                  if (distinct && Math.floor(i / 7) === Math.floor(j / 7)) continue;
-                  const [a, b] = [table.connections[type][node][i], table.connections[type][node][j]];
-                  pairs.push({ params: a.params + b.params, multAdds: a.multAdds + b.multAdds });
-                }
-              const ends = (pick: (...values: number[]) => number): Size => ({
-                params: pick(...pairs.map(({ params }) => params)),
-                multAdds: pick(...pairs.map(({ multAdds }) => multAdds)),
-              });
-              const plus = (a: Size, b: Size): Size => ({
-                params: a.params + b.params,
-                multAdds: a.multAdds + b.multAdds,
-              });
-              const best = [...pairs].sort((a, b) => a.params - b.params || a.multAdds - b.multAdds)[0];
-              leastTogether = plus(leastTogether, best);
-              least = plus(least, ends(Math.min));
-              most = plus(most, ends(Math.max));
-            }
+          for (const sizes of table.candidates) {
+            const pairs: Size[] = [];
+            for (let i = 0; i < sizes.length; i++)
+              for (let j = 0; j < i; j++) {
+                if (distinct && Math.floor(i / 7) === Math.floor(j / 7)) continue;
+                const [a, b] = [sizes[i], sizes[j]];
+                pairs.push({ params: a.params + b.params, multAdds: a.multAdds + b.multAdds });
+              }
+            const ends = (pick: (...values: number[]) => number): Size => ({
+              params: pick(...pairs.map(({ params }) => params)),
+              multAdds: pick(...pairs.map(({ multAdds }) => multAdds)),
+            });
+            const plus = (a: Size, b: Size): Size => ({
+              params: a.params + b.params,
+              multAdds: a.multAdds + b.multAdds,
+            });
+            const best = [...pairs].sort((a, b) => a.params - b.params || a.multAdds - b.multAdds)[0];
+            leastTogether = plus(leastTogether, best);
+            least = plus(least, ends(Math.min));
+            most = plus(most, ends(Math.max));
+          }
           expect(smallest).toEqual(least);
           expect(smallest).toEqual(leastTogether);
           expect(largest).toEqual(most);
@@ -134,7 +141,7 @@ describe.each(Object.entries(normPlacements))("size range with %s norms", (_, no
 });
 
 test("an impossible budget is refused with the smallest size, the exact minimum is not", () => {
-  const table = connectionSizes(cifarShape, normPlacements.oneStageSuperNet);
+  const table = candidateSizes(darts, cifarShape, darts.norms.oneStageSuperNet);
   const { params, multAdds } = sizeRange(table).smallest;
   requirePossibleBudget(table, {});
   requirePossibleBudget(table, { maxParams: params, maxMultAdds: multAdds });
@@ -156,9 +163,4 @@ test("a size is within a budget up to and including its limits", () => {
   expect(withinBudget(size, { maxParams: 10, maxMultAdds: 20 })).toBe(true);
   expect(withinBudget(size, { maxParams: 9 })).toBe(false);
   expect(withinBudget(size, { maxMultAdds: 19 })).toBe(false);
-});
-
-test("a genotype read off supports has the size of the super-net that ran them", () => {
-  const supports = supportsOfGenotype(namedGenotypes.ISTA_onestage.genotype);
-  expect(supportsOfGenotype(genotypeFromSupports(supports))).toEqual(supports);
 });

@@ -1,8 +1,10 @@
-// The search space, genotypes and exact sizes of networks, without tensors: `import { countNetwork } from "ista-nas/space"`.
+// Search spaces as values, without tensors: `import { darts } from "ista-nas/space"`.
+export { RandomStream } from "../base/random.js";
 export * from "./counts.js";
-export * from "./darts.js";
-export * from "./genotype.js";
-export * from "./layout.js";
-export * from "./named-genotypes.js";
-export * from "./parameters.js";
-export * from "./random-genotype.js";
+export * from "./graph.js";
+export type { Operation, OperationContext } from "./operation.js";
+export { allSpaces, architectureOf, findSpace, registerSpace } from "./registry.js";
+export * from "./sketch.js";
+export * from "./space.js";
+export * from "./spaces.js";
+export { isTrainable, layerTensors, type TensorEntry, type TensorKind, tensorList } from "./tensors.js";

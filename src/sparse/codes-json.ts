@@ -1,7 +1,7 @@
 // Codes as JSON for checkpoints, validated on reading.
 
 import { IstaError } from "../base/errors.js";
-import { type CodeGroup, type Codes, codeGroups, mapNodes, type NodeCode, type PerNode } from "./codes.js";
+import type { ChoiceCode, Codes } from "./codes.js";
 import { type MeasurementKind, measurementKinds, validateMatrix } from "./measurement.js";
 import type { Recovery } from "./recovery.js";
 
@@ -12,12 +12,12 @@ type Plain<T> = T extends Float64Array
     ? T
     : { [key in keyof T]: Plain<T[key]> };
 
-export type CodesJson = PerNode<Plain<NodeCode>>;
+export type CodesJson = readonly Plain<ChoiceCode>[];
 
 const numbers = (values: Float64Array): number[] => Array.from(values);
 
 export function codesToJson(codes: Codes): CodesJson {
-  return mapNodes(codes, ({ measurement, compressed, recovery, adam, frozen }) => ({
+  return codes.map(({ measurement, compressed, recovery, adam, frozen }) => ({
     measurement: { ...measurement, data: numbers(measurement.data) },
     compressed: numbers(compressed),
     recovery: {
@@ -93,7 +93,7 @@ function readRecovery(value: unknown, path: string, columns: number): Recovery {
   };
 }
 
-function readNode(value: unknown, path: string): NodeCode {
+function readChoice(value: unknown, path: string): ChoiceCode {
   const fields = object(value, path);
   const matrix = object(fields.measurement, `${path}.measurement`);
   if (!measurementKinds.includes(matrix.kind as MeasurementKind))
@@ -126,29 +126,26 @@ function readNode(value: unknown, path: string): NodeCode {
   };
 }
 
+/** Codes as they were saved before choices had an order of their own: the nodes of each cell type. */
+function flattened(value: unknown): unknown {
+  const { normal, reduction } = (value ?? {}) as { normal?: unknown; reduction?: unknown };
+  return Array.isArray(normal) && Array.isArray(reduction) ? [...normal, ...reduction] : value;
+}
+
 /**
  * Reads codes back.
- * @param candidateCounts n_j that each node must have.
+ * @param candidateCounts n of each choice.
  * @throws CODES_INVALID with the JSON path of the first thing wrong, or SPARSE_INPUT for a matrix with a column of zeros.
  */
 export function codesFromJson(value: unknown, candidateCounts: readonly number[]): Codes {
-  const fields = object(value, "$");
-  const group = (name: CodeGroup): NodeCode[] => {
-    const nodes = fields[name];
-    if (!Array.isArray(nodes) || nodes.length !== candidateCounts.length)
-      refuse(`$.${name}`, `an array of ${candidateCounts.length} nodes`, nodes);
-    return Array.from(nodes, (entry: unknown, index) => {
-      const node = readNode(entry, `$.${name}[${index}]`);
-      const { columns } = node.measurement;
-      if (columns !== candidateCounts[index])
-        refuse(
-          `$.${name}[${index}].measurement.columns`,
-          `${candidateCounts[index]} candidate connections`,
-          columns,
-        );
-      return node;
-    });
-  };
-  const [normal, reduction] = codeGroups.map(group);
-  return { normal, reduction };
+  const choices = flattened(value);
+  if (!Array.isArray(choices) || choices.length !== candidateCounts.length)
+    refuse("$", `an array of ${candidateCounts.length} choices`, choices);
+  return Array.from(choices as unknown[], (entry, index) => {
+    const code = readChoice(entry, `$[${index}]`);
+    const { columns } = code.measurement;
+    if (columns !== candidateCounts[index])
+      refuse(`$[${index}].measurement.columns`, `${candidateCounts[index]} candidates`, columns);
+    return code;
+  });
 }

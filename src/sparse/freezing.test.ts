@@ -2,16 +2,24 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Codes, initialCodes, listNodes, mapNodes, type PerNode, supportsOf } from "./codes.js";
+import { type Codes, initialCodes, supportsOf } from "./codes.js";
 import { allFrozen, decideUpdate, freezeAll } from "./freezing.js";
 import type { Recovery } from "./recovery.js";
 
+/** Two cells of four nodes, two of 7 operations on 2 to 5 predecessors each. */
 const start = initialCodes({
   seed: 1,
   measurement: "gaussian",
-  compressedSize: 7,
-  candidateCounts: [14, 21, 28, 35],
-  recovery: { method: "path", sparsity: 2, lambda: 1e-5 },
+  compressedLength: 7,
+  choices: ["normal", "reduction"].flatMap((group) =>
+    [2, 3, 4, 5].map((count, node) => ({
+      id: `${group}/${node}`,
+      predecessors: Array.from({ length: 7 * count }, (_, index) => Math.floor(index / 7)),
+      kept: 2,
+      distinctPredecessors: false,
+    })),
+  ),
+  recovery: { method: "path", lambda: 1e-5 },
 });
 
 /** A recovery of the same node whose code lies `distance` away, with another support if asked for. */
@@ -28,36 +36,34 @@ function moved(recovery: Recovery, distance: number, elsewhere: boolean): Recove
   return { ...recovery, code, support: support.sort((a, b) => a - b) };
 }
 
-const perNode = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<PerNode<T>> => {
-  const group = fc.array(value, { minLength: 4, maxLength: 4 });
-  return fc.record({ normal: group, reduction: group });
-};
+const perChoice = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T[]> =>
+  fc.array(value, { minLength: start.length, maxLength: start.length });
 
 const scenario = fc.record({
-  frozen: perNode(fc.boolean()),
-  moves: perNode(
+  frozen: perChoice(fc.boolean()),
+  moves: perChoice(
     fc.record({ distance: fc.constantFrom(0, 1e-9, 9.9e-4, 1.1e-3, 0.5), elsewhere: fc.boolean() }),
   ),
   fits: fc.boolean(),
   tolerance: fc.constantFrom(null, 0, 1e-3, 1),
 });
 
-const withFrozen = (frozen: PerNode<boolean>): Codes =>
-  mapNodes(start, (code, { group, node }) => ({ ...code, frozen: frozen[group][node] }));
+const withFrozen = (frozen: readonly boolean[]): Codes =>
+  start.map((code, index) => ({ ...code, frozen: frozen[index] }));
 
 const euclidean = (a: Float64Array, b: Float64Array): number =>
   Math.hypot(...a.map((value, i) => value - b[i]));
 
-test("an update is taken as a whole or not at all, and only settled nodes freeze", () => {
+test("an update is taken as a whole or not at all, and only settled choices freeze", () => {
   fc.assert(
     fc.property(scenario, ({ frozen, moves, fits, tolerance }) => {
       const codes = withFrozen(frozen);
       const before = structuredClone(codes);
-      const proposed = mapNodes(codes, ({ recovery }, { group, node }) => {
-        const { distance, elsewhere } = moves[group][node];
+      const proposed = codes.map(({ recovery }, index) => {
+        const { distance, elsewhere } = moves[index];
         return moved(recovery, distance, elsewhere);
       });
-      let asked: PerNode<readonly number[]> | null = null;
+      let asked: readonly (readonly number[])[] | null = null;
       const decision = decideUpdate(codes, proposed, {
         tolerance,
         fits: (supports) => {
@@ -67,55 +73,50 @@ test("an update is taken as a whole or not at all, and only settled nodes freeze
       });
       expect(codes).toEqual(before);
       expect(decision.accepted).toBe(fits);
-      // The budget is asked about the network that would run: frozen nodes as they are, the others as proposed.
+      // The budget is asked about the network that would run: frozen choices as they are, the others as proposed.
       expect(asked).toEqual(
-        mapNodes(codes, (code, { group, node }) =>
-          code.frozen ? code.recovery.support : proposed[group][node].support,
-        ),
+        codes.map((code, index) => (code.frozen ? code.recovery.support : proposed[index].support)),
       );
       if (!fits) {
         expect(decision.codes).toBe(codes);
         expect(decision.newlyFrozen).toEqual([]);
         return;
       }
-      const newly = decision.newlyFrozen.map(({ group, node }) => `${group} ${node}`);
-      for (const { group, node, value: after } of listNodes(decision.codes)) {
-        const old = codes[group][node];
+      expect(decision.codes).toHaveLength(codes.length);
+      for (const [index, after] of decision.codes.entries()) {
+        const old = codes[index];
         if (old.frozen) {
           expect(after).toBe(old);
-          expect(decision.distances[group][node]).toBe(0);
-          expect(newly).not.toContain(`${group} ${node}`);
+          expect(decision.distances[index]).toBe(0);
+          expect(decision.newlyFrozen).not.toContain(index);
           continue;
         }
-        const distance = euclidean(proposed[group][node].code, old.recovery.code);
-        expect(decision.distances[group][node]).toBeCloseTo(distance, 12);
-        expect(after.recovery).toBe(proposed[group][node]);
+        const distance = euclidean(proposed[index].code, old.recovery.code);
+        expect(decision.distances[index]).toBeCloseTo(distance, 12);
+        expect(after.recovery).toBe(proposed[index]);
         expect(after.compressed).toBe(old.compressed);
         expect(after.frozen).toBe(tolerance !== null && distance <= tolerance);
-        expect(newly.includes(`${group} ${node}`)).toBe(after.frozen);
+        expect(decision.newlyFrozen.includes(index)).toBe(after.frozen);
       }
     }),
     { numRuns: 500, seed: 1 },
   );
 });
 
-test("by any course of updates frozen nodes stay as they were, and the search ends when all are", () => {
+test("by any course of updates frozen choices stay as they were, and the search ends when all are", () => {
   fc.assert(
     fc.property(fc.array(scenario, { maxLength: 20 }), (course) => {
       let codes = start;
       for (const { moves, fits, tolerance } of course) {
-        const proposed = mapNodes(codes, ({ recovery }, { group, node }) =>
-          moved(recovery, moves[group][node].distance, false),
-        );
+        const proposed = codes.map(({ recovery }, index) => moved(recovery, moves[index].distance, false));
         const next = decideUpdate(codes, proposed, { tolerance, fits: () => fits }).codes;
-        for (const { group, node, value } of listNodes(codes))
-          if (value.frozen) expect(next[group][node]).toBe(value);
+        for (const [index, code] of codes.entries()) if (code.frozen) expect(next[index]).toBe(code);
         codes = next;
-        expect(allFrozen(codes)).toBe(listNodes(codes).every(({ value }) => value.frozen));
+        expect(allFrozen(codes)).toBe(codes.every(({ frozen }) => frozen));
       }
       const { codes: ended, forced } = freezeAll(codes);
       expect(allFrozen(ended)).toBe(true);
-      expect(forced).toHaveLength(listNodes(codes).filter(({ value }) => !value.frozen).length);
+      expect(forced).toEqual(codes.flatMap(({ frozen }, index) => (frozen ? [] : [index])));
       expect(supportsOf(ended)).toEqual(supportsOf(codes));
       expect(freezeAll(ended).forced).toEqual([]);
     }),
@@ -124,7 +125,7 @@ test("by any course of updates frozen nodes stay as they were, and the search en
 });
 
 test("the tolerance is inclusive, and without one or a budget every update is taken and nothing freezes", () => {
-  const exact = mapNodes(start, ({ recovery }) => ({ ...recovery }));
+  const exact = start.map(({ recovery }) => ({ ...recovery }));
   expect(decideUpdate(start, exact, { tolerance: 0 }).newlyFrozen).toHaveLength(8);
   const decision = decideUpdate(start, exact, { tolerance: null });
   expect(decision.accepted).toBe(true);

@@ -1,17 +1,8 @@
 // Sparse coding of architectures, without tensors: `import { recover } from "ista-nas/sparse"`.
 export type { AdamOptions, AdamState } from "./adam.js";
 export { adamStep, initialAdamState } from "./adam.js";
-export type { CodeGroup, Codes, CodesOptions, NodeCode, NodeId, PerNode } from "./codes.js";
-export {
-  codeGroups,
-  initialCodes,
-  listNodes,
-  mapNodes,
-  recoverNodes,
-  stepCodes,
-  supportsOf,
-  weightsOf,
-} from "./codes.js";
+export type { ChoiceCode, CodedChoice, Codes, CodesOptions } from "./codes.js";
+export { initialCodes, recoverCodes, recoveryOptions, stepCodes, supportsOf, weightsOf } from "./codes.js";
 export { codesFromJson, codesToJson } from "./codes-json.js";
 export { coordinateDescent } from "./coordinate-descent.js";
 export { fista } from "./fista.js";

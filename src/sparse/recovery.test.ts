@@ -26,6 +26,10 @@ const anyNode = fc
     predecessors,
   }));
 
+/** The predecessor of every candidate, 7 operations on each. */
+const sevenOnEach = (columns: number): number[] =>
+  Array.from({ length: columns }, (_, index) => Math.floor(index / 7));
+
 const predecessorsOf = (support: readonly number[]): number[] =>
   support.map((index) => Math.floor(index / 7));
 
@@ -38,7 +42,7 @@ describe.each(recoveryMethods)("%s", (method) => {
           method,
           sparsity,
           lambda,
-          ...(distinct ? { distinctPredecessors: { operationsPerPredecessor: 7 } } : {}),
+          ...(distinct ? { distinct: sevenOnEach(matrix.columns) } : {}),
         };
         const { code, support, weights, residual, nonzeros, completed } = recover(matrix, target, options);
         expect(support).toHaveLength(sparsity);
@@ -79,8 +83,8 @@ describe.each(recoveryMethods)("%s", (method) => {
       nonzeros: 0,
       completed: 2,
     });
-    const distinctPredecessors = { operationsPerPredecessor: 7 };
-    const found = recover(matrix, new Float64Array(7), { method, sparsity: 2, lambda, distinctPredecessors });
+    const distinct = sevenOnEach(14);
+    const found = recover(matrix, new Float64Array(7), { method, sparsity: 2, lambda, distinct });
     expect(found.support).toEqual([0, 7]);
   });
 
@@ -130,14 +134,15 @@ describe.each(recoveryMethods)("%s", (method) => {
     ["s above n", { sparsity: 15 }, "got 15"],
     ["s = 1.5", { sparsity: 1.5 }, "got 1.5"],
     [
-      "operations that do not divide n",
-      { distinctPredecessors: { operationsPerPredecessor: 5 } },
-      "divide the 14 columns of A, got 5",
+      "predecessors of too few columns",
+      { distinct: sevenOnEach(13) },
+      "a predecessor for each of the 14 columns of A, got 13",
     ],
-    ["no operations", { distinctPredecessors: { operationsPerPredecessor: 0 } }, "got 0"],
+    ["predecessors of too many columns", { distinct: sevenOnEach(15) }, "14 columns of A, got 15"],
+    ["no predecessors", { distinct: [] }, "got 0"],
     [
       "too few predecessors",
-      { sparsity: 3, distinctPredecessors: { operationsPerPredecessor: 7 } },
+      { sparsity: 3, distinct: sevenOnEach(14) },
       "at least 3 predecessors for connections from distinct ones, got 2",
     ],
   ])("refuses %s", (_, change, message) => {
@@ -241,8 +246,7 @@ describe("path", () => {
       fc.property(anyNode, ({ matrix, target }) => {
         const options = { method: "path", sparsity: 2, lambda } as const;
         const free = recover(matrix, target, options);
-        const distinctPredecessors = { operationsPerPredecessor: 7 };
-        const distinct = recover(matrix, target, { ...options, distinctPredecessors });
+        const distinct = recover(matrix, target, { ...options, distinct: sevenOnEach(matrix.columns) });
         const shared = new Set(predecessorsOf(free.support)).size < 2;
         if (shared) differed++;
         else expect(distinct).toEqual(free);

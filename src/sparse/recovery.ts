@@ -45,8 +45,8 @@ export interface RecoveryOptions {
   readonly lambda: number;
   /** Solver of `top-s`, default homotopy. */
   readonly solver?: SolverName;
-  /** Keeps at most one connection from any predecessor; connection i comes from predecessor floor(i / operationsPerPredecessor). */
-  readonly distinctPredecessors?: { readonly operationsPerPredecessor: number };
+  /** The predecessor of every candidate, where at most one may be kept of any predecessor. */
+  readonly distinct?: readonly number[];
 }
 
 export interface Recovery {
@@ -77,23 +77,21 @@ interface Selection {
 type Slot = (index: number) => number;
 
 function validateOptions(matrix: Matrix, options: RecoveryOptions): Slot {
-  const { sparsity, distinctPredecessors } = options;
+  const { sparsity, distinct } = options;
   const refuse = (what: string): never => {
     throw new IstaError("SPARSE_INPUT", `recovery: ${what}`);
   };
   if (!Number.isInteger(sparsity) || sparsity < 1 || sparsity > matrix.columns)
     refuse(`expected s from 1 to the ${matrix.columns} columns of A, got ${sparsity}`);
-  if (distinctPredecessors === undefined) return (index) => index;
-  const operations = distinctPredecessors.operationsPerPredecessor;
-  if (!Number.isInteger(operations) || operations < 1 || matrix.columns % operations !== 0)
+  if (distinct === undefined) return (index) => index;
+  if (distinct.length !== matrix.columns)
+    refuse(`expected a predecessor for each of the ${matrix.columns} columns of A, got ${distinct.length}`);
+  const predecessors = new Set(distinct).size;
+  if (predecessors < sparsity)
     refuse(
-      `expected operations per predecessor to divide the ${matrix.columns} columns of A, got ${operations}`,
+      `expected at least ${sparsity} predecessors for connections from distinct ones, got ${predecessors}`,
     );
-  if (matrix.columns / operations < sparsity)
-    refuse(
-      `expected at least ${sparsity} predecessors for connections from distinct ones, got ${matrix.columns / operations}`,
-    );
-  return (index) => Math.floor(index / operations);
+  return (index) => distinct[index];
 }
 
 /** Indices by falling magnitude of `scores`, equal ones by rising index. */

@@ -21,12 +21,12 @@ import {
 import { networkShape } from "../course/shape.js";
 import type { Sources } from "../course/sources.js";
 import { readModel } from "../formats/model-file.js";
-import type { StateDict } from "../nn/parameters.js";
+import type { StateDict } from "../nn/tensor-store.js";
 import { resolveArchitecture } from "../run/architecture.js";
 import type { RunDirectory } from "../run/directory.js";
 import { countNetwork } from "../space/counts.js";
-import type { Genotype } from "../space/genotype.js";
-import { evaluationNetwork, type NetworkDescription, normPlacements } from "../space/layout.js";
+import { findSpace } from "../space/registry.js";
+import { type Architecture, evaluationNetwork, genotypeOf, type NetworkDescription } from "../space/space.js";
 import { Training } from "./training.js";
 
 /** Weights to begin with: of a safetensors file, or of a run. @throws IstaError FILE_*, SAFETENSORS_*, MODEL_FILE */
@@ -38,14 +38,16 @@ export function readWeights(path: string): StateDict {
 class TrainingWork implements RunWork<"train", Training> {
   readonly kind = "train";
   private description: NetworkDescription | undefined;
-  private genotype: Genotype | undefined;
+  private architecture: Architecture | undefined;
 
   plan(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): NetworkDescription {
     // What is resumed has its cells with it: the file or run that they came from may be gone.
     const own = resumed === null ? null : join(resumed.path, genotypeFileName);
-    this.genotype = resolveArchitecture(own !== null && existsSync(own) ? own : config.arch!).genotype;
-    const norms = config.poolBatchNorm ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation;
-    this.description = evaluationNetwork(this.genotype, networkShape(config, sources), norms);
+    const text = own !== null && existsSync(own) ? own : config.arch!;
+    this.architecture = resolveArchitecture(text, findSpace(config.space));
+    const { norms: placements } = this.architecture.space;
+    const norms = config.poolBatchNorm ? placements.normalisedEvaluation : placements.plainEvaluation;
+    this.description = evaluationNetwork(this.architecture, networkShape(config, sources), norms);
     return this.description;
   }
 
@@ -57,7 +59,7 @@ class TrainingWork implements RunWork<"train", Training> {
   }
 
   begin(_training: Training, run: RunDirectory, config: TrainConfig): void {
-    writeArchitecture(run, this.genotype!, basename(config.arch!));
+    writeArchitecture(run, this.architecture!, basename(config.arch!));
   }
 
   async finish(training: Training, run: RunDirectory, config: TrainConfig, sources: Sources) {
@@ -68,7 +70,7 @@ class TrainingWork implements RunWork<"train", Training> {
     const { normalisation, resizeRatio, classes } = sources;
     const weights = training.result.stateDict();
     writeRunModel(run, {
-      genotype: this.genotype!,
+      architecture: this.architecture!,
       shape,
       norms,
       normalisation,
@@ -83,7 +85,7 @@ class TrainingWork implements RunWork<"train", Training> {
     const { params, multAdds } = countNetwork(this.description!);
     return {
       arch: basename(config.arch!),
-      genotype: this.genotype,
+      genotype: genotypeOf(this.architecture!),
       parameters: params,
       multiplyAdds: multAdds,
       validationAccuracy: lastValidationAccuracy(run),
@@ -105,7 +107,8 @@ export function runTraining(request: RunRequest<"train">, control: RunControl): 
     );
   }
   // The configuration that is kept says it outright: on resumption nothing has to be looked up again.
-  const asSearched = resolveArchitecture(arch).norms?.afterPool ?? false;
-  const config = { ...request.config, poolBatchNorm: poolBatchNorm ?? asSearched };
+  const { norms, space } = resolveArchitecture(arch, findSpace(request.config.space));
+  const asSearched = norms?.afterPool ?? false;
+  const config = { ...request.config, space: space.name, poolBatchNorm: poolBatchNorm ?? asSearched };
   return executeRun(new TrainingWork(), { ...request, config }, control);
 }

@@ -13,16 +13,19 @@ import {
 import { IstaError } from "../base/errors.js";
 import { batchGradients, descend } from "../course/descent.js";
 import type { Course } from "../course/loop.js";
+import type { SearchCourse } from "../course/search.js";
 import { networkShape } from "../course/shape.js";
-import { operators } from "../engine/operators.js";
+import { operator, operators } from "../engine/operators.js";
 import { Sgd } from "../engine/sgd.js";
 import { liveTensorCount, scope, Tensor } from "../engine/tensor.js";
 import type { Network } from "../nn/network.js";
-import { evaluationNetwork } from "../space/layout.js";
-import { namedGenotypes } from "../space/named-genotypes.js";
+import { darts } from "../space/darts/space.js";
+import { evaluationNetwork } from "../space/space.js";
 import { Training } from "./training.js";
 
-type Disposable = Course & { readonly network: Network; dispose(): void };
+const fill = operator<[Tensor, number], Tensor>("aten::fill_", "Scalar");
+
+type Disposable = Course & { dispose(): void };
 const open: Disposable[] = [];
 async function opened<T extends Disposable>(course: Promise<T>): Promise<T> {
   open.push(await course);
@@ -46,9 +49,9 @@ describe("training", () => {
   it("learns: one batch is overfitted to a small fraction of a guess's loss", async () => {
     const source = await oneBatch();
     const config = trainConfig({ epochs: 60, learningRate: 0.05 });
-    const { genotype } = namedGenotypes.ISTA_twostage;
+    const { selection } = darts.named.ISTA_twostage;
     const sources = givenSources(source);
-    const description = evaluationNetwork(genotype, networkShape(config, sources));
+    const description = evaluationNetwork({ space: darts, selection }, networkShape(config, sources));
     const course = await opened(Promise.resolve(new Training(config, sources, description)));
     let loss = Number.POSITIVE_INFINITY;
     for (let epoch = 0; epoch < 60; epoch++) ({ loss } = await course.step(epoch, 0));
@@ -133,15 +136,15 @@ describe("training", () => {
 });
 
 const courses = [
-  ["training", (learningRate: number) => training({ learningRate })],
-  ["two-stage search", (learningRate: number) => twoStageSearch({ learningRate })],
-  ["one-stage search", (learningRate: number) => oneStageSearch({ learningRate })],
+  ["training", async (learningRate: number) => training({ learningRate })],
+  ["two-stage search", async (learningRate: number) => twoStageSearch({ learningRate })],
+  ["one-stage search", async (learningRate: number) => oneStageSearch({ learningRate })],
 ] as const;
 
 describe.each(courses)("a %s with an absurd learning rate", (_, make) => {
   // From rates that blow the loss up slowly to those that leave the range of float32 at once.
   it.each([1e6, 1e15, 1e25, 1e35])("%d ends in an error that says where", async (learningRate) => {
-    const course: Disposable = await opened<Disposable>(make(learningRate));
+    const course = await opened<Training | SearchCourse>(make(learningRate));
     let steps = 0;
     const error = await (async () => {
       const place = { epoch: 0, step: 0 };
@@ -149,7 +152,8 @@ describe.each(courses)("a %s with an absurd learning rate", (_, make) => {
     })().catch((caught: unknown) => caught);
     if (error === undefined) {
       // Batch norm makes networks indifferent to the scale of weights: then nothing has diverged.
-      for (const tensor of course.network.trainable.values())
+      const { network } = "search" in course ? course.search : course;
+      for (const tensor of network.trainable.values())
         expect(scope(() => operators.allFinite(tensor))).toBe(true);
       return;
     }
@@ -202,7 +206,7 @@ describe("numbers that are not finite", () => {
     const given = await source.batch(0, 0);
     const batch = { ...given, images: given.images.slice() };
     if (name === null) batch.images[5] = Number.NaN;
-    else scope(() => void operators.fill(operators.detach(network.trainable.get(name)!), Number.NaN));
+    else scope(() => void fill(operators.detach(network.trainable.get(name)!), Number.NaN));
     const weights = [...network.trainable].map(([, tensor]) => tensor.toFloat32Array());
     const action = () =>
       scope(() =>
@@ -225,8 +229,8 @@ describe("numbers that are not finite", () => {
     const batch = await source.batch(0, 0);
     // Finite weights whose product is not.
     scope(() => {
-      operators.fill(operators.detach(network.trainable.get("classifier.weight")!), 3e38);
-      operators.fill(operators.detach(network.trainable.get("classifier.bias")!), 3e38);
+      fill(operators.detach(network.trainable.get("classifier.weight")!), 3e38);
+      fill(operators.detach(network.trainable.get("classifier.bias")!), 3e38);
     });
     expect(() =>
       scope(() =>

@@ -7,13 +7,14 @@ import { type Evaluation, evaluate } from "../course/evaluate.js";
 import type { Course, EpochFigures, EpochOutcome } from "../course/loop.js";
 import { cosine, dropPathProbability, linear, warmup } from "../course/schedules.js";
 import type { Sources } from "../course/sources.js";
+import { Device } from "../engine/device.js";
 import { Sgd } from "../engine/sgd.js";
 import { scope } from "../engine/tensor.js";
 import { floatTensors, stateDictFrom } from "../formats/state-dict.js";
 import { Network } from "../nn/network.js";
-import type { StateDict } from "../nn/parameters.js";
+import type { StateDict } from "../nn/tensor-store.js";
 import type { Checkpoint, CheckpointContents } from "../run/checkpoint.js";
-import type { NetworkDescription } from "../space/layout.js";
+import type { NetworkDescription } from "../space/space.js";
 
 /** Learning rate of an epoch, as the configuration says. */
 export function learningRateOf(config: TrainConfig, epoch: number): number {
@@ -37,7 +38,8 @@ export class Training implements Course {
     private readonly sources: Sources,
     description: NetworkDescription,
   ) {
-    const options = { seed: config.seed, device: config.device };
+    const { seed, recompute } = config;
+    const options = { seed, recompute, device: Device.named(config.device) };
     this.network = new Network(description, options);
     this.averaged = config.weightAveraging > 0 ? new Network(description, options) : null;
   }

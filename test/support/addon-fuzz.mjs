@@ -219,35 +219,45 @@ const norm = (channels) =>
   ])();
 const image = (channels, side = pick([4, 6, 8])) => tensor([2, channels, side, side]);
 
+const nodeKinds = ["identity", "max-pool", "average-pool", "separable", "dense", "factorized-reduce"];
+
 /** Valid arguments of ista::node. */
 function nodeArguments() {
   const channels = 2 * pick([1, 2, 3]);
   const count = 1 + integer(3);
   const state = image(channels);
-  const operations = times(count, () => integer(7));
-  const strides = times(count, () => pick([1, 1, 2]));
+  const stride = pick([1, 1, 2]);
+  const kinds = times(count, () => pick(stride === 1 ? nodeKinds.slice(0, -1) : nodeKinds.slice(1)));
+  const settings = [];
   const convolutions = [];
   const norms = [];
-  const pair = (kernel) => [tensor([channels, 1, kernel, kernel]), tensor([channels, channels, 1, 1])];
-  operations.forEach((operation, k) => {
-    const kernel = operation === 4 || operation === 6 ? 5 : 3;
-    if (operation === 3 || operation === 4) convolutions.push(...pair(kernel), ...pair(kernel));
-    else if (operation >= 5) convolutions.push(...pair(kernel));
-    else if (operation === 2 && strides[k] === 2)
+  for (const kind of kinds) {
+    const spatial = kind !== "identity" && kind !== "factorized-reduce";
+    // Some have fused kernels, some do not.
+    const kernel = spatial ? pick([1, 3, 3, 5, 9]) : 1;
+    const stages = kind === "separable" ? pick([1, 2, 3]) : 1;
+    const dilation = kind === "separable" || kind === "dense" ? pick([1, 1, 2, 3]) : 1;
+    settings.push(kernel, dilation, kind === "factorized-reduce" ? 2 : stride, stages);
+    if (kind === "dense") convolutions.push(tensor([channels, channels, kernel, kernel]));
+    if (kind === "factorized-reduce")
       convolutions.push(...times(2, () => tensor([channels / 2, channels, 1, 1])));
-    norms.push(...norm(channels));
-    if (operation === 3 || operation === 4) norms.push(...norm(channels));
-  });
+    for (let stage = 0; stage < stages; stage++) {
+      norms.push(...norm(channels));
+      if (kind === "separable")
+        convolutions.push(tensor([channels, 1, kernel, kernel]), tensor([channels, channels, 1, 1]));
+    }
+  }
   const masks = times(count, () => (chance(0.3) ? tensor([2]) : null));
   const weights = chance(0.5) ? tensor([count]) : null;
   return [
     times(count, () => state),
     weights,
-    operations,
-    strides,
+    kinds,
+    settings,
     convolutions,
     norms,
     masks,
+    chance(0.5),
     chance(0.5),
     0.1,
     1e-5,
@@ -311,6 +321,12 @@ const operators = [
     "",
     () => [image(2), tensor([3, 2, 3, 3]), norm(3), pick([1, 2]), 1, chance(0.5), chance(0.5), 0.1, 1e-5],
   ],
+  [
+    "ista::node_accepts",
+    "",
+    () => [pick(nodeKinds), pick([1, 3, 5]), pick([1, 2]), pick([1, 2]), pick([1, 2])],
+  ],
+  ["ista::tune_allocator", "", () => []],
   ["ista::sgd_step", "", parameterLists],
   ["ista::profile_start", "", () => []],
   ["ista::profile_report", "", () => []],

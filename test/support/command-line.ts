@@ -123,8 +123,8 @@ export const smallRuns: Readonly<Record<"two-stage" | "one-stage" | "train", rea
   "one-stage": [
     ...[
       "search",
-      "--mode",
-      "one-stage",
+      "--method",
+      "ista-one-stage",
       ...common,
       ...savesAlways,
       "--limit-train",

@@ -3,14 +3,16 @@ import { createHash } from "node:crypto";
 import { checkConfig } from "../../src/config/config.js";
 import type { SearchConfig, SearchInput, TrainConfig, TrainInput } from "../../src/config/schema.js";
 import type { Course, EpochOutcome } from "../../src/course/loop.js";
+import type { Search, SearchCourse } from "../../src/course/search.js";
 import { networkShape } from "../../src/course/shape.js";
 import { openSources, type Sources } from "../../src/course/sources.js";
 import type { Batch, BatchSource } from "../../src/data/index.js";
-import { OneStageSearch } from "../../src/methods/ista/one-stage.js";
-import { TwoStageSearch } from "../../src/methods/ista/two-stage.js";
+import type { OneStageSearch } from "../../src/methods/ista/one-stage.js";
+import type { TwoStageSearch } from "../../src/methods/ista/two-stage.js";
+import { createSearch } from "../../src/methods/run-search.js";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../../src/run/checkpoint.js";
-import { evaluationNetwork, normPlacements } from "../../src/space/layout.js";
-import { namedGenotypes } from "../../src/space/named-genotypes.js";
+import { darts } from "../../src/space/darts/space.js";
+import { evaluationNetwork } from "../../src/space/space.js";
 import { Training } from "../../src/training/training.js";
 
 type Layout = Pick<BatchSource, "channels" | "height" | "width" | "classes">;
@@ -64,8 +66,11 @@ const tiny = {
   seed: 5,
 } as const;
 
-export const searchConfig = (flags: Partial<SearchInput>): SearchConfig =>
-  checkConfig("search", { ...tiny, limitTrain: 64, codeLearningRate: 0.01, ...flags }, "test");
+/** Options of any method. */
+export type SearchFlags = Partial<SearchInput> & Readonly<Record<string, unknown>>;
+
+export const searchConfig = (flags: SearchFlags): SearchConfig =>
+  checkConfig("search", { ...tiny, limitTrain: 64, ...flags }, "test");
 
 export const trainConfig = (flags: Partial<TrainInput>): TrainConfig =>
   checkConfig("train", { ...tiny, limitTrain: 32, epochs: 4, ...flags }, "test");
@@ -89,31 +94,38 @@ export function bundledSources(config: SearchConfig | TrainConfig): Promise<Sour
   return found;
 }
 
-export async function twoStageSearch(flags: Partial<SearchInput> = {}): Promise<TwoStageSearch> {
-  const config = searchConfig({ mode: "two-stage", ...flags });
-  const sources = await bundledSources(config);
-  return new TwoStageSearch(config, sources, networkShape(config, sources));
+/** The course of a search, with what it searches by at hand. */
+export type CourseOf<Kind extends Search> = SearchCourse & { readonly search: Kind };
+
+/** A search by any method, at its beginning. */
+export async function startSearch(flags: SearchFlags): Promise<SearchCourse> {
+  const config = searchConfig(flags);
+  return createSearch(config, await bundledSources(config));
 }
 
-export async function oneStageSearch(flags: Partial<SearchInput> = {}): Promise<OneStageSearch> {
-  const config = searchConfig({
-    mode: "one-stage",
+export async function twoStageSearch(flags: SearchFlags = {}): Promise<CourseOf<TwoStageSearch>> {
+  const course = await startSearch({ method: "ista-two-stage", codeLearningRate: 0.01, ...flags });
+  return course as CourseOf<TwoStageSearch>;
+}
+
+export async function oneStageSearch(flags: SearchFlags = {}): Promise<CourseOf<OneStageSearch>> {
+  const course = await startSearch({
+    method: "ista-one-stage",
     limitTrain: 40,
     validationFraction: 0.2,
     learningRate: 0.025,
+    codeLearningRate: 0.01,
     trainEpochs: 4,
     ...flags,
   });
-  const sources = await bundledSources(config);
-  return new OneStageSearch(config, sources, networkShape(config, sources));
+  return course as CourseOf<OneStageSearch>;
 }
 
 export async function training(flags: Partial<TrainInput> = {}): Promise<Training> {
   const config = trainConfig(flags);
   const sources = await bundledSources(config);
-  const { genotype } = namedGenotypes.ISTA_twostage;
-  const shape = networkShape(config, sources);
-  return new Training(config, sources, evaluationNetwork(genotype, shape, normPlacements.plainEvaluation));
+  const architecture = { space: darts, selection: darts.named.ISTA_twostage.selection };
+  return new Training(config, sources, evaluationNetwork(architecture, networkShape(config, sources)));
 }
 
 /** Where a course is: complete epochs, and complete steps of the present one. */

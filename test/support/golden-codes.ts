@@ -1,8 +1,8 @@
 // The codes of golden super-net cases, as a search holds them.
-import { intermediateNodeCount } from "../../src/space/darts.js";
-import type { NetworkShape } from "../../src/space/layout.js";
+import { darts } from "../../src/space/darts/space.js";
+import type { Choice, NetworkShape } from "../../src/space/space.js";
 import { initialAdamState } from "../../src/sparse/adam.js";
-import type { CodeGroup, Codes, NodeCode, PerNode } from "../../src/sparse/codes.js";
+import type { ChoiceCode, Codes } from "../../src/sparse/codes.js";
 import type { Recovery } from "../../src/sparse/recovery.js";
 import { searchWeights } from "../../src/sparse/weights.js";
 import type { GoldenCase } from "./golden.js";
@@ -18,10 +18,30 @@ export interface NetworkFields {
   readonly imagenet?: boolean;
 }
 
+/** By group of choices, such as "normal", one entry for each of them. */
+export type ByGroup<T> = Readonly<Record<string, readonly T[]>>;
+
 export interface SearchFields extends NetworkFields {
-  readonly supports: PerNode<readonly number[]>;
-  readonly frozen?: PerNode<number>;
+  readonly supports: ByGroup<readonly number[]>;
+  /** Numbers of the frozen choices in their group. */
+  readonly frozen?: ByGroup<number>;
 }
+
+/** Where a choice stands in golden keys: its group, and its number there. */
+export function goldenPlace(choices: readonly Choice[], index: number): { group: string; node: number } {
+  const { group } = choices[index];
+  return { group, node: index - choices.findIndex((choice) => choice.group === group) };
+}
+
+/** The supports of all choices, in their order. */
+export const goldenSupports = (
+  supports: ByGroup<readonly number[]>,
+  choices: readonly Choice[] = darts.choices,
+): (readonly number[])[] =>
+  choices.map((_, index) => {
+    const { group, node } = goldenPlace(choices, index);
+    return supports[group][node];
+  });
 
 /** The shape of a golden network for images of this size. */
 export function goldenShape(description: NetworkFields, imageSize: number): NetworkShape {
@@ -40,49 +60,55 @@ export function goldenShape(description: NetworkFields, imageSize: number): Netw
 }
 
 /** A recovery with the given code; its figures (residual and the like) play no part in a step. */
-function recoveryOf(code: Float64Array, measurement: NodeCode["measurement"], b: Float64Array): Recovery {
+function recoveryOf(code: Float64Array, measurement: ChoiceCode["measurement"], b: Float64Array): Recovery {
   const support = [...code.keys()].filter((index) => code[index] !== 0);
   const weights = searchWeights(measurement, support, code, b);
   return { code, support, weights, residual: 0, nonzeros: support.length, completed: 0, lambda: 1e-5 };
 }
 
 /** Replaces the sparse codes by those of the keys PREFIX.GROUP.zJ; b and Adam's state stay. */
-export function withSparseCodes(codes: Codes, golden: GoldenCase, prefix: string): Codes {
-  const group = (name: CodeGroup): NodeCode[] =>
-    codes[name].map((node, index) => {
-      const code = Float64Array.from(golden.floats(`${prefix}.${name}.z${index}`));
-      return { ...node, recovery: recoveryOf(code, node.measurement, node.compressed) };
-    });
-  return { normal: group("normal"), reduction: group("reduction") };
+export function withSparseCodes(
+  codes: Codes,
+  golden: GoldenCase,
+  prefix: string,
+  choices: readonly Choice[] = darts.choices,
+): Codes {
+  return codes.map((one, index) => {
+    const { group, node } = goldenPlace(choices, index);
+    const code = Float64Array.from(golden.floats(`${prefix}.${group}.z${node}`));
+    return { ...one, recovery: recoveryOf(code, one.measurement, one.compressed) };
+  });
 }
 
-/** A, b and z of every node. */
-export function goldenCodes(golden: GoldenCase<SearchFields>): Codes {
+/** A, b and z of every choice. */
+export function goldenCodes(
+  golden: GoldenCase<SearchFields>,
+  choices: readonly Choice[] = darts.choices,
+): Codes {
   const { frozen } = golden.description;
-  const group = (name: CodeGroup): NodeCode[] =>
-    Array.from({ length: intermediateNodeCount }, (_, node) => {
-      const {
-        shape: [rows, columns],
-        data,
-      } = golden.tensor(`buffer.${name}.A${node}`);
-      const measurement = {
-        kind: "uniform" as const,
-        rows,
-        columns,
-        data: Float64Array.from(data as Float32Array),
-      };
-      const compressed = Float64Array.from(golden.floats(`parameter.${name}.b.${node}`));
-      const code = Float64Array.from(golden.floats(`buffer.${name}.z${node}`));
-      return {
-        measurement,
-        compressed,
-        recovery: recoveryOf(code, measurement, compressed),
-        adam: initialAdamState(rows),
-        frozen: frozen?.[name].includes(node) ?? false,
-      };
-    });
-  return { normal: group("normal"), reduction: group("reduction") };
+  return choices.map((_, index) => {
+    const { group, node } = goldenPlace(choices, index);
+    const {
+      shape: [rows, columns],
+      data,
+    } = golden.tensor(`buffer.${group}.A${node}`);
+    const measurement = {
+      kind: "uniform" as const,
+      rows,
+      columns,
+      data: Float64Array.from(data as Float32Array),
+    };
+    const compressed = Float64Array.from(golden.floats(`parameter.${group}.b.${node}`));
+    const code = Float64Array.from(golden.floats(`buffer.${group}.z${node}`));
+    return {
+      measurement,
+      compressed,
+      recovery: recoveryOf(code, measurement, compressed),
+      adam: initialAdamState(rows),
+      frozen: frozen?.[group]?.includes(node) ?? false,
+    };
+  });
 }
 
 /** Whether a golden key belongs to the codes and not to the network. */
-export const isCodeKey = (key: string): boolean => /^(parameter|buffer)\.(normal|reduction)\./.test(key);
+export const isCodeKey = (key: string): boolean => /^(parameter|buffer)\.(normal|reduction|cell)\./.test(key);

@@ -1,14 +1,13 @@
 // Small networks with random weights and lived-in batch norms, as a training would leave them, for tests of what uses them.
 import { RandomStream } from "../../src/base/random.js";
-import { randomGenotypeOfSeed } from "../../src/formats/genotype-resolve.js";
+import { randomArchitecture } from "../../src/formats/genotype-resolve.js";
 import { type Model, type ModelDescription, usableNetwork } from "../../src/formats/model-file.js";
 import { Network } from "../../src/nn/network.js";
-import type { StateDict } from "../../src/nn/parameters.js";
-import type { Genotype } from "../../src/space/genotype.js";
-import { evaluationNetwork, type NetworkShape, normPlacements } from "../../src/space/layout.js";
+import type { StateDict } from "../../src/nn/tensor-store.js";
+import { type Architecture, evaluationNetwork, type NetworkShape } from "../../src/space/space.js";
 
 export interface ModelOptions {
-  readonly genotype?: Genotype;
+  readonly architecture?: Architecture;
   readonly normalised?: boolean;
   readonly shape?: Partial<NetworkShape>;
   readonly classes?: readonly string[];
@@ -36,8 +35,10 @@ export function makeModel(options: ModelOptions = {}): Model {
   const channels = options.shape?.inputChannels ?? 3;
   const classes =
     options.classes ?? Array.from({ length: options.shape?.classes ?? 4 }, (_, i) => `class ${i}`);
+  const architecture = options.architecture ?? randomArchitecture(seed);
+  const { norms: placements } = architecture.space;
   const description: ModelDescription = {
-    genotype: options.genotype ?? randomGenotypeOfSeed(seed),
+    architecture,
     shape: {
       cells: 3,
       channels: 4,
@@ -49,7 +50,7 @@ export function makeModel(options: ModelOptions = {}): Model {
       ...options.shape,
       classes: classes.length,
     },
-    norms: normalised ? normPlacements.normalisedEvaluation : normPlacements.plainEvaluation,
+    norms: normalised ? placements.normalisedEvaluation : placements.plainEvaluation,
     normalisation: {
       mean: [0.5, 0.45, 0.4].slice(0, channels),
       std: [0.25, 0.24, 0.26].slice(0, channels),
@@ -57,9 +58,9 @@ export function makeModel(options: ModelOptions = {}): Model {
     resizeRatio,
     classes,
   };
-  const { genotype, shape, norms } = description;
+  const { shape, norms } = description;
   const network = new Network(
-    shape.auxiliary ? evaluationNetwork(genotype, shape, norms) : usableNetwork(description),
+    shape.auxiliary ? evaluationNetwork(architecture, shape, norms) : usableNetwork(description),
     { seed },
   );
   const weights = livedIn(network.stateDict(), seed);

@@ -1,6 +1,6 @@
 // Shapes of the published networks, for tests.
 
-import type { NetworkShape } from "../../src/space/layout.js";
+import type { NetworkShape } from "../../src/space/space.js";
 
 export const cifarShape: NetworkShape = {
   cells: 20,

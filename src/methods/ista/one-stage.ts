@@ -1,41 +1,45 @@
 // One-stage search (Yang et al. 2020, section 3.4): codes and weights from the same backward pass, at the target size.
 //
-// The super-net is the target network. Nodes whose codes have settled freeze; when all are frozen the search has ended, and the
+// The super-net is the target network. Choices whose codes have settled freeze; when all are frozen the search has ended, and the
 // same network, with its weights, trains on. Folding w into the batch norms (nn/absorption.ts) makes it a plain network.
 import { memoryUsage } from "node:process";
+import { z } from "zod";
 import { IstaError } from "../../base/errors.js";
 import { formatBytes } from "../../base/format.js";
 import { RandomStream } from "../../base/random.js";
-import type { SearchConfig } from "../../config/config.js";
 import type { BatchFigures } from "../../course/batch-step.js";
-import { batchGradients, descend } from "../../course/descent.js";
-import type { EpochFigures, EpochOutcome } from "../../course/loop.js";
+import { descend } from "../../course/descent.js";
 import { cosine, dropPathProbability } from "../../course/schedules.js";
-import type { Sources } from "../../course/sources.js";
 import { scope } from "../../engine/tensor.js";
 import { absorbWeights } from "../../nn/absorption.js";
-import type { StateDict } from "../../nn/parameters.js";
 import type { JsonObject } from "../../run/records.js";
-import { type NetworkShape, normPlacements } from "../../space/layout.js";
-import { listNodes, type NodeId, weightsOf } from "../../sparse/codes.js";
-import { allFrozen, freezeAll, type UpdateDecision, type UpdateRules } from "../../sparse/freezing.js";
-import { ArchitectureSearch, nodeName } from "./architecture-search.js";
+import { weightsOf } from "../../sparse/codes.js";
+import { allFrozen, freezeAll } from "../../sparse/freezing.js";
+import type { EpochReport, Search, SearchContext } from "../method.js";
+import type { IstaOptions, OneStageOptions } from "./options.js";
+import { IstaSearch } from "./search.js";
+import { takeTrip } from "./step.js";
 
 /** Below this, the variance of what a node passes on drowns in the epsilon of the next batch norm (1e-5). */
 const faintWeight = 0.01;
 
-export class OneStageSearch extends ArchitectureSearch {
-  protected readonly updateRules: UpdateRules;
+const stateSchema = z.object({
+  searchEpochs: z.int().min(0).nullable(),
+  // Before choices had an order of their own, nodes of a cell type.
+  forced: z.array(z.union([z.int().min(0), z.object({ group: z.string(), node: z.int() })])),
+  peakBytes: z.object({ search: z.int().min(0), train: z.int().min(0) }),
+});
+
+export class OneStageSearch extends IstaSearch<IstaOptions & OneStageOptions> implements Search {
   /** Epochs that the search phase took; null while it goes on. */
   private searchEpochs: number | null = null;
-  /** Nodes that the epoch limit froze. */
-  private forced: readonly NodeId[] = [];
+  /** Choices that the epoch limit froze. */
+  private forced: readonly number[] = [];
   /** Largest resident memory seen after a step of each phase, bytes. */
-  readonly peakBytes = { search: 0, train: 0 };
+  private peakBytes = { search: 0, train: 0 };
 
-  constructor(config: SearchConfig, sources: Sources, shape: NetworkShape) {
-    super(config, sources, shape, normPlacements.oneStageSuperNet);
-    this.updateRules = { tolerance: config.freezeTolerance, fits: this.fits };
+  constructor(context: SearchContext) {
+    super(context, context.space.norms.oneStageSuperNet);
   }
 
   get phase(): "search" | "train" {
@@ -54,20 +58,17 @@ export class OneStageSearch extends ArchitectureSearch {
   }
 
   async step(epoch: number, index: number): Promise<BatchFigures> {
-    const batch = await this.sources.training.batch(epoch, index);
-    const { config, network, sgd } = this;
+    const batch = await this.context.sources.training.batch(epoch, index);
+    const { config, network } = this;
     const learningRate = this.learningRate(epoch);
     const place = { epoch, index, learningRate };
     const figures = scope(() => {
-      const nodeWeights = this.nodeWeights();
-      const active = this.activeWeights(nodeWeights).map(({ tensor }) => tensor);
-      const inputs = [...network.trainable.values(), ...active];
-      const forward = { training: true, nodeWeights, dropPath: this.dropPath(epoch, index) };
-      const { figures, gradients } = batchGradients(network, batch, forward, config, inputs, place);
-      const weightCount = inputs.length - active.length;
-      descend(network, sgd, gradients.slice(0, weightCount), { ...config, learningRate }, place);
-      this.descendCodes(gradients.slice(weightCount), place);
-      return figures;
+      const learning = { codes: this.adam, parameters: [...network.trainable.values()] };
+      const forward = { training: true, dropPath: this.dropPath(epoch, index) };
+      const trip = takeTrip(network, this.codes, batch, learning, forward, config, place);
+      descend(network, this.context.sgd, trip.gradients, { ...config, learningRate }, place);
+      this.codes = trip.codes;
+      return trip.figures;
     });
     this.peakBytes[this.phase] = Math.max(this.peakBytes[this.phase], memoryUsage().rss);
     return figures;
@@ -83,102 +84,99 @@ export class OneStageSearch extends ArchitectureSearch {
     };
   }
 
-  override async endEpoch(
-    epoch: number,
-    figures: EpochFigures,
-    stop: () => boolean,
-  ): Promise<EpochOutcome | null> {
-    const searching = this.phase === "search";
-    const outcome = await super.endEpoch(epoch, figures, stop);
-    // Which weights are the best is a question for a network that does not change any more.
-    return outcome !== null && searching ? { ...outcome, score: null } : outcome;
+  endOfEpoch(epoch: number): EpochReport {
+    return this.phase === "search" ? this.endOfSearchEpoch(epoch) : this.endOfTrainingEpoch(epoch);
   }
 
-  protected override afterRecovery(
-    epoch: number,
-    decision: UpdateDecision,
-  ): { record: JsonObject; lines: readonly string[] } {
-    const peakBytes = { ...this.peakBytes };
-    if (this.phase === "train") {
-      const { search, train } = peakBytes;
-      const last = epoch + 1 === this.epochCount;
-      const words = `  peak memory: ${formatBytes(search)} in the search, ${formatBytes(train)} after it`;
-      return { record: { peakBytes }, lines: last ? [words] : [] };
-    }
-    const lines: string[] = [];
-    if (decision.newlyFrozen.length > 0) {
-      lines.push(`  frozen: ${decision.newlyFrozen.map(nodeName).join(", ")}`);
-    }
+  private endOfTrainingEpoch(epoch: number): EpochReport {
+    const { record } = this.recover(this.config.freezeTolerance);
+    const { search, train } = this.peakBytes;
+    const last = epoch + 1 === this.epochCount;
+    const words = `  peak memory: ${formatBytes(search)} in the search, ${formatBytes(train)} after it`;
+    return { record: { ...record, peakBytes: { ...this.peakBytes } }, lines: last ? [words] : [] };
+  }
+
+  private endOfSearchEpoch(epoch: number): EpochReport {
+    const { decision, record, lines: changes } = this.recover(this.config.freezeTolerance);
+    const lines = [...changes];
+    const { newlyFrozen } = decision;
+    if (newlyFrozen.length > 0) lines.push(`  frozen: ${this.names(newlyFrozen).join(", ")}`);
     const weights = weightsOf(this.codes);
-    const faint = decision.newlyFrozen.filter(({ group, node }) =>
-      weights[group][node].every((weight) => Math.abs(weight) < faintWeight),
+    const faint = newlyFrozen.filter((index) =>
+      weights[index].every((weight) => Math.abs(weight) < faintWeight),
     );
     if (faint.length > 0) {
       lines.push(
-        `  warning: ${faint.map(nodeName).join(", ")} settled with weights below ${faintWeight}, which hardly pass a signal; raise --code-learning-rate or lower --freeze-tolerance`,
+        `  warning: ${this.names(faint).join(", ")} settled with weights below ${faintWeight}, which hardly pass a signal; raise --code-learning-rate or lower --freeze-tolerance`,
       );
     }
     if (epoch + 1 >= this.config.epochs && !allFrozen(this.codes)) {
       const { codes, forced } = freezeAll(this.codes);
-      this.codes = codes;
+      this.connect(codes);
       this.forced = forced;
       lines.push(
-        `  warning: the limit of ${this.config.epochs} search epochs froze ${forced.map(nodeName).join(", ")}`,
+        `  warning: the limit of ${this.config.epochs} search epochs froze ${this.forcedChoices.join(", ")}`,
       );
     }
-    const freedBytes = this.forgetUnreachable();
+    const freedBytes = this.network.forgetAllBut(this.reachable);
+    this.context.sgd.retain(new Set(this.network.parameterNames));
     if (allFrozen(this.codes)) {
       this.searchEpochs = epoch + 1;
       lines.push(
         `  all nodes are frozen after ${epoch + 1} epochs; weights of dropped operations are freed (${formatBytes(freedBytes)} now); peak memory of the search ${formatBytes(this.peakBytes.search)}`,
       );
     }
-    const record = {
-      newlyFrozen: decision.newlyFrozen.map(nodeName),
-      forcedNodes: this.forced.map(nodeName),
-      freedBytes,
-      parameterBytes: this.network.parameterBytes,
-      peakBytes,
+    return {
+      record: {
+        ...record,
+        newlyFrozen: this.names(newlyFrozen),
+        forcedChoices: this.forcedChoices,
+        freedBytes,
+        parameterBytes: this.network.parameterBytes,
+        peakBytes: { ...this.peakBytes },
+      },
+      lines,
+      // Which weights are the best is a question for a network that does not change any more.
+      ranked: false,
     };
-    return { record, lines };
   }
 
-  /** Names of the nodes that did not settle by themselves. */
-  get forcedNodes(): string[] {
-    return this.forced.map(nodeName);
+  private names(indices: readonly number[]): string[] {
+    return indices.map((index) => this.context.space.choices[index].name);
   }
 
-  /** Weights of the plain network that is this one: no architecture variables are left in it. */
-  absorbed(): StateDict {
-    return absorbWeights(this.network.stateDict(), this.connections, this.shape, weightsOf(this.codes));
+  /** Names of the choices that did not settle by themselves. */
+  get forcedChoices(): string[] {
+    return this.names(this.forced);
   }
 
-  protected override saveState(): JsonObject {
+  /** The plain network that is this one: no architecture variables are left in it. */
+  trainedNetwork() {
+    const { network } = this;
+    const weights = absorbWeights(network.stateDict(), network.description, weightsOf(this.codes));
+    return { norms: this.context.space.norms.normalisedEvaluation, weights };
+  }
+
+  override save(): JsonObject {
     const { searchEpochs, forced, peakBytes } = this;
-    return { searchEpochs, forced, peakBytes };
+    return { ...super.save(), searchEpochs, forced, peakBytes };
   }
 
-  protected override restoreState(state: Readonly<Record<string, unknown>>): void {
-    const { searchEpochs, forced, peakBytes } = state;
-    const whole = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
-    const nodes = listNodes(this.codes).map(nodeName);
-    const isNode = (id: unknown): boolean =>
-      id !== null && typeof id === "object" && nodes.includes(nodeName(id as NodeId));
-    const peaks = (peakBytes ?? {}) as Partial<Record<string, unknown>>;
-    const valid =
-      (searchEpochs === null || whole(searchEpochs)) &&
-      Array.isArray(forced) &&
-      forced.every(isNode) &&
-      whole(peaks.search) &&
-      whole(peaks.train);
-    if (!valid) {
+  override restore(state: Readonly<Record<string, unknown>>): void {
+    const found = stateSchema.safeParse(state);
+    const { choices } = this.context.space;
+    const forced = (found.data?.forced ?? []).map((one) =>
+      typeof one === "number" ? one : choices.findIndex(({ id }) => id === `${one.group}/${one.node}`),
+    );
+    if (!found.success || forced.some((index) => choices[index] === undefined)) {
       throw new IstaError(
         "CHECKPOINT_DAMAGED",
-        "checkpoint: expected searchEpochs, forced nodes and peakBytes of a one-stage search",
+        "checkpoint: expected searchEpochs, forced choices and peakBytes of a one-stage search, got others",
       );
     }
-    this.searchEpochs = searchEpochs as number | null;
-    this.forced = forced as NodeId[];
-    Object.assign(this.peakBytes, { search: peaks.search, train: peaks.train });
+    this.searchEpochs = found.data.searchEpochs;
+    this.peakBytes = found.data.peakBytes;
+    this.forced = forced;
+    super.restore(state);
   }
 }

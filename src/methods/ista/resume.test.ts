@@ -15,7 +15,6 @@ import {
 } from "../../../test/support/courses.js";
 import { IstaError } from "../../base/errors.js";
 import { liveTensorCount } from "../../engine/tensor.js";
-import { listNodes } from "../../sparse/codes.js";
 
 const folder = mkdtempSync(join(tmpdir(), "ista-nas-resume-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -73,18 +72,18 @@ describe("resumption is bit for bit", () => {
   it("one-stage search, before, while and after nodes freeze", async () => {
     // Half of the nodes freeze after the first epoch, the rest by the limit after the second.
     const trial = await opened(oneStageSearch({ freezeTolerance: 0 }));
-    const before = listNodes(trial.codes).map(({ value }) => value.recovery.code);
+    const before = trial.search.codes.map(({ recovery }) => recovery.code);
     await advance(trial, { epoch: 0, step: 0 }, 4);
-    const distances = listNodes(trial.codes).map(({ value }, i) =>
-      Math.hypot(...value.recovery.code.map((z, j) => z - before[i][j])),
+    const distances = trial.search.codes.map(({ recovery }, i) =>
+      Math.hypot(...recovery.code.map((z, j) => z - before[i][j])),
     );
     const freezeTolerance = distances.sort((a, b) => a - b)[3] * (1 + 1e-9);
     const make = () =>
       oneStageSearch({ epochs: 2, trainEpochs: 3, freezeTolerance, dropPath: 0.3, auxiliaryWeight: 0.4 });
-    const search = await checkResumption(make, 14, [2, 4, 6, 8, 11]);
+    const { search } = await checkResumption(make, 14, [2, 4, 6, 8, 11]);
     expect(search.phase).toBe("train");
-    expect(search.forcedNodes.length).toBeGreaterThan(0);
-    expect(search.forcedNodes.length).toBeLessThan(8);
+    expect(search.forcedChoices.length).toBeGreaterThan(0);
+    expect(search.forcedChoices.length).toBeLessThan(8);
   });
 
   it("training, with averaged weights, drop-path and auxiliary head", async () => {
@@ -119,12 +118,16 @@ describe("what does not fit is refused", () => {
     };
     const state = (course: Restorable) => checkpoint(course).state as Record<string, unknown>;
     expect(codeOf(() => one.restore(checkpoint(two), state(two)))).toBe("CHECKPOINT_DAMAGED");
-    expect(codeOf(() => one.restore(checkpoint(one), { ...state(one), forced: [{ node: 77 }] }))).toBe(
-      "CHECKPOINT_DAMAGED",
-    );
-    expect(codeOf(() => two.restore(checkpoint(two), { codes: { normal: [], reduction: [] } }))).toBe(
-      "CODES_INVALID",
-    );
+    for (const forced of [[{ node: 77 }], [{ group: "normal", node: 4 }], [8], [-1], "all"])
+      expect(codeOf(() => one.restore(checkpoint(one), { ...state(one), forced }))).toBe(
+        "CHECKPOINT_DAMAGED",
+      );
+    for (const codes of [[], { normal: [], reduction: [] }, { normal: [] }])
+      expect(codeOf(() => two.restore(checkpoint(two), { codes }))).toBe("CODES_INVALID");
+    for (const rejectedUpdates of [undefined, -1, 0.5, "1"])
+      expect(codeOf(() => two.restore(checkpoint(two), { ...state(two), rejectedUpdates }))).toBe(
+        "CHECKPOINT_DAMAGED",
+      );
     expect(codeOf(() => two.restore(checkpoint(two), {}))).toBe("CODES_INVALID");
     expect(codeOf(() => two.restore(checkpoint(wide), state(two)))).toBe("WEIGHTS_MISMATCH");
   });

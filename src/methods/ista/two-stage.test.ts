@@ -3,37 +3,47 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   advance,
   bundledSources,
+  type CourseOf,
   givenSources,
   oneBatch,
+  type SearchFlags,
   searchConfig,
   twoStageSearch,
 } from "../../../test/support/courses.js";
 import { IstaError } from "../../base/errors.js";
-import type { SearchInput } from "../../config/schema.js";
+import type { SearchConfig } from "../../config/schema.js";
 import { cosine } from "../../course/schedules.js";
-import { networkShape } from "../../course/shape.js";
+import type { Sources } from "../../course/sources.js";
 import type { Network } from "../../nn/network.js";
 import { countNetwork } from "../../space/counts.js";
-import { connectionAt } from "../../space/darts.js";
-import { normPlacements, superNetwork } from "../../space/layout.js";
-import { isTrainable, parameterList } from "../../space/parameters.js";
-import { type Codes, listNodes, mapNodes, type PerNode, supportsOf } from "../../sparse/codes.js";
+import { darts } from "../../space/darts/space.js";
+import { vectorNames } from "../../space/mixture.js";
+import { genotypeOf, superNetwork } from "../../space/space.js";
+import { isTrainable, tensorList } from "../../space/tensors.js";
+import { type Codes, supportsOf } from "../../sparse/codes.js";
 import { recover } from "../../sparse/recovery.js";
-import { TwoStageSearch } from "./two-stage.js";
+import { createSearch } from "../run-search.js";
+import type { IstaOptions } from "./options.js";
+import type { TwoStageSearch } from "./two-stage.js";
 
-const open: TwoStageSearch[] = [];
-async function start(flags: Partial<SearchInput> = {}): Promise<TwoStageSearch> {
-  const search = await twoStageSearch(flags);
-  open.push(search);
-  return search;
+type TwoStageCourse = CourseOf<TwoStageSearch>;
+const open: TwoStageCourse[] = [];
+async function start(flags: SearchFlags = {}): Promise<TwoStageCourse> {
+  const course = await twoStageSearch(flags);
+  open.push(course);
+  return course;
+}
+async function startOn(config: SearchConfig, sources: Sources): Promise<TwoStageCourse> {
+  const course = (await createSearch(config, sources)) as TwoStageCourse;
+  open.push(course);
+  return course;
 }
 afterEach(() => {
   vi.restoreAllMocks();
-  for (const search of open.splice(0)) search.dispose();
+  for (const course of open.splice(0)) course.dispose();
 });
 
-const compressed = (codes: Codes): PerNode<number[]> =>
-  mapNodes(codes, (node) => Array.from(node.compressed));
+const compressed = (codes: Codes): number[][] => codes.map((code) => Array.from(code.compressed));
 
 function trained(network: Network): Record<string, number[]> {
   return Object.fromEntries(
@@ -47,15 +57,15 @@ function watch(search: TwoStageSearch) {
     codes: Codes;
     weights: Record<string, number[]>;
     pixelSum: number;
-    nodeWeights: number[][];
+    choiceWeights: number[][];
   }[] = [];
   const forward = search.network.forward.bind(search.network);
   vi.spyOn(search.network, "forward").mockImplementation((images, options) => {
-    const nodeWeights = listNodes(options.nodeWeights!).map(({ value }) =>
-      Array.from(value.toFloat32Array()),
+    const choiceWeights = darts.choices.map((choice) =>
+      Array.from(options.weights!.get(vectorNames.candidates(choice))!.toFloat32Array()),
     );
     const pixelSum = images.toFloat32Array().reduce((sum, value) => sum + value, 0);
-    seen.push({ codes: search.codes, weights: trained(search.network), pixelSum, nodeWeights });
+    seen.push({ codes: search.codes, weights: trained(search.network), pixelSum, choiceWeights });
     return forward(images, options);
   });
   return seen;
@@ -63,7 +73,7 @@ function watch(search: TwoStageSearch) {
 
 describe("a step", () => {
   it("moves b alone on the held-out batch, then the weights alone on the training batch", async () => {
-    const search = await start();
+    const { search } = await start();
     const before = { codes: search.codes, weights: trained(search.network) };
     const seen = watch(search);
     await search.step(0, 0);
@@ -72,26 +82,26 @@ describe("a step", () => {
     expect(compressed(first.codes)).toEqual(compressed(before.codes));
     expect(second.weights).toEqual(first.weights);
     expect(second.weights).toEqual(before.weights);
-    for (const { group, node, value } of listNodes(compressed(second.codes)))
-      expect(value).not.toEqual(Array.from(before.codes[group][node].compressed));
+    for (const [index, value] of compressed(second.codes).entries())
+      expect(value).not.toEqual(Array.from(before.codes[index].compressed));
     expect(compressed(search.codes)).toEqual(compressed(second.codes));
     const after = trained(search.network);
     const still = Object.keys(after).filter((name) => `${after[name]}` === `${before.weights[name]}`);
     expect(still).toEqual([]);
     // The batches are different ones, and w is computed anew from the new b.
     expect(second.pixelSum).not.toBe(first.pixelSum);
-    expect(second.nodeWeights).not.toEqual(first.nodeWeights);
+    expect(second.choiceWeights).not.toEqual(first.choiceWeights);
   });
 
   it("lets the recovered codes and supports alone until the epoch ends", async () => {
-    const search = await start();
-    const before = listNodes(search.codes).map(({ value }) => value.recovery);
-    await advance(search, { epoch: 0, step: 0 }, 3);
-    expect(listNodes(search.codes).map(({ value }) => value.recovery)).toEqual(before);
+    const course = await start();
+    const before = course.search.codes.map(({ recovery }) => recovery);
+    await advance(course, { epoch: 0, step: 0 }, 3);
+    expect(course.search.codes.map(({ recovery }) => recovery)).toEqual(before);
   });
 
   it("takes the held-out batches round and round when there are fewer of them", async () => {
-    const config = searchConfig({ mode: "two-stage" });
+    const config = searchConfig({ method: "ista-two-stage" });
     const sources = await bundledSources(config);
     const asked: [number, number][] = [];
     const codes = {
@@ -102,14 +112,9 @@ describe("a step", () => {
         return sources.codes!.batch(epoch, index);
       },
     };
-    const search = new TwoStageSearch(
-      config,
-      givenSources(sources.training, codes),
-      networkShape(config, sources),
-    );
-    open.push(search);
-    await advance(search, { epoch: 0, step: 0 }, 8);
-    expect(search.stepCount).toBe(4);
+    const course = await startOn(config, givenSources(sources.training, codes));
+    await advance(course, { epoch: 0, step: 0 }, 8);
+    expect(course.stepCount).toBe(4);
     expect(asked).toEqual([
       [0, 0],
       [0, 1],
@@ -124,50 +129,56 @@ describe("a step", () => {
 });
 
 it("the learning rate is half a cosine over the epochs", async () => {
-  const search = await start({ epochs: 7, learningRate: 0.2, finalLearningRate: 0.01 });
-  expect(search.epochCount).toBe(7);
+  const course = await start({ epochs: 7, learningRate: 0.2, finalLearningRate: 0.01 });
+  expect(course.epochCount).toBe(7);
   for (let epoch = 0; epoch < 7; epoch++)
-    expect(search.learningRate(epoch)).toBe(cosine(epoch, 7, 0.2, 0.01));
+    expect(course.learningRate(epoch)).toBe(cosine(epoch, 7, 0.2, 0.01));
 });
 
 describe("the network", () => {
   it.each(["top-s", "path"] as const)(
     "has the connections that the codes say, epoch for epoch (%s)",
     async (recovery) => {
-      const search = await start({ recovery, codeLearningRate: 0.05 });
+      const course = await start({ recovery, codeLearningRate: 0.05 });
+      const { search, context } = course;
       const place = { epoch: 0, step: 0 };
       const genotypes = new Set<string>();
       for (let epoch = 0; epoch < 4; epoch++) {
-        const connections = mapNodes(supportsOf(search.codes), (support) => support.map(connectionAt));
-        const description = superNetwork(search.shape, normPlacements.twoStageSuperNet, connections);
+        const description = superNetwork(
+          darts,
+          context.shape,
+          darts.norms.twoStageSuperNet,
+          supportsOf(search.codes),
+        );
         expect([...search.network.trainable.keys()].sort()).toEqual(
-          parameterList(description)
+          tensorList(description)
             .filter(({ kind }) => isTrainable(kind))
             .map(({ name }) => name)
             .sort(),
         );
-        expect(search.size).toMatchObject({
+        expect(course.size).toMatchObject({
           params: countNetwork(description).params,
           multAdds: countNetwork(description).multAdds,
         });
-        genotypes.add(JSON.stringify(search.genotype));
-        await advance(search, place, 4);
+        genotypes.add(JSON.stringify(genotypeOf(course.architecture)));
+        await advance(course, place, 4);
       }
       expect(genotypes.size).toBeGreaterThan(1);
     },
   );
 
   it("keeps the weights of an operation that leaves the support", async () => {
-    const search = await start({ codeLearningRate: 0.05 });
-    await search.step(0, 0);
+    const course = await start({ codeLearningRate: 0.05 });
+    const { search } = course;
+    await course.step(0, 0);
     const before = search.network.stateDict();
     const place = { epoch: 0, step: 1 };
-    await advance(search, place, 3);
+    await advance(course, place, 3);
     const names = new Set(search.network.trainable.keys());
     const left = [...before.keys()].filter((name) => name.endsWith(".weight") && !names.has(name));
     expect(left.length).toBeGreaterThan(0);
     const atLeaving = search.network.stateDict();
-    await advance(search, place, 4);
+    await advance(course, place, 4);
     const returned = new Set(search.network.trainable.keys());
     for (const name of left)
       if (!returned.has(name)) expect(search.network.stateDict().get(name)).toEqual(atLeaving.get(name));
@@ -176,53 +187,65 @@ describe("the network", () => {
 
 describe("the end of an epoch", () => {
   it("evaluates the network as it was trained, then recovers every node from its b", async () => {
-    const search = await start({ codeLearningRate: 0.05 });
-    const config = searchConfig({ mode: "two-stage" });
+    const course = await start({ codeLearningRate: 0.05 });
+    const { search } = course;
+    const config = searchConfig({ method: "ista-two-stage" }) as SearchConfig & IstaOptions;
     const sources = await bundledSources(config);
-    for (let index = 0; index < 4; index++) await search.step(0, index);
+    for (let index = 0; index < 4; index++) await course.step(0, index);
     const before = search.codes;
-    const expected = (await search.evaluate(sources.validation!))!;
-    const outcome = (await search.endEpoch(0, { loss: 0, accuracy: 0, images: 0, seconds: 0 }, () => false))!;
+    const expected = (await course.evaluate(sources.validation!))!;
+    const outcome = (await course.endEpoch(0, { loss: 0, accuracy: 0, images: 0, seconds: 0 }, () => false))!;
     expect(outcome.score).toBe(expected.top1);
     expect(outcome.record).toMatchObject({
       validationLoss: expected.loss,
       validationAccuracy: expected.top1,
-      genotype: search.genotype,
-      parameters: search.size.params,
-      multiplyAdds: search.size.multAdds,
+      genotype: genotypeOf(course.architecture),
+      parameters: course.size.params,
+      multiplyAdds: course.size.multAdds,
     });
-    for (const { group, node, value } of listNodes(search.codes)) {
-      expect(value.compressed).toEqual(before[group][node].compressed);
-      expect(value.adam).toEqual(before[group][node].adam);
+    expect(outcome.genotype).toEqual(outcome.record.genotype);
+    for (const [index, value] of search.codes.entries()) {
+      expect(value.compressed).toEqual(before[index].compressed);
+      expect(value.adam).toEqual(before[index].adam);
       const options = { method: config.recovery, sparsity: 2, lambda: config.lambda };
       const found = recover(value.measurement, value.compressed, options);
       expect(value.recovery).toEqual(found);
       expect(value.frozen).toBe(false);
     }
-    const records = outcome.record.nodes as {
-      cell: string;
-      node: number;
+    const records = outcome.record.choices as {
+      choice: string;
+      group: string;
       distance: number;
       frozen: boolean;
     }[];
-    expect(records.map(({ cell, node }) => `${cell} ${node}`)).toEqual(
-      ["normal", "reduction"].flatMap((cell) => [2, 3, 4, 5].map((node) => `${cell} ${node}`)),
+    expect(records.map(({ choice, group }) => [choice, group])).toEqual(
+      ["normal", "reduction"].flatMap((group) =>
+        [2, 3, 4, 5].map((node) => [`${group} node ${node}`, group]),
+      ),
     );
-    for (const [index, { group, node, value }] of listNodes(search.codes).entries()) {
-      const difference = value.recovery.code.map((z, i) => z - before[group][node].recovery.code[i]);
+    for (const [index, { recovery }] of search.codes.entries()) {
+      const difference = recovery.code.map((z, i) => z - before[index].recovery.code[i]);
       expect(records[index].distance).toBeCloseTo(Math.hypot(...difference), 12);
+      expect(records[index]).toMatchObject({
+        compressedCode: Array.from(search.codes[index].compressed),
+        support: recovery.support,
+        sparseCode: recovery.support.map((entry) => recovery.code[entry]),
+        weights: Array.from(recovery.weights),
+        residual: recovery.residual,
+        frozen: false,
+      });
     }
     expect(outcome.lines).toHaveLength(2);
   });
 
   it("changes nothing when it is stopped, and can be repeated", async () => {
-    const search = await start();
+    const course = await start();
     const figures = { loss: 0, accuracy: 0, images: 0, seconds: 0 };
-    await search.step(0, 0);
-    const before = search.codes;
-    expect(await search.endEpoch(0, figures, () => true)).toBeNull();
-    expect(search.codes).toBe(before);
-    expect(await search.endEpoch(0, figures, () => false)).not.toBeNull();
+    await course.step(0, 0);
+    const before = course.search.codes;
+    expect(await course.endEpoch(0, figures, () => true)).toBeNull();
+    expect(course.search.codes).toBe(before);
+    expect(await course.endEpoch(0, figures, () => false)).not.toBeNull();
   });
 });
 
@@ -232,43 +255,44 @@ describe("a search", () => {
     const config = searchConfig({
       epochs: 80,
       learningRate: 0.05,
+      codeLearningRate: 0.01,
       recovery: "path",
       measurement: "gaussian",
     });
-    const sources = givenSources(source, source);
-    const search = new TwoStageSearch(config, sources, networkShape(config, sources));
+    const course = await startOn(config, givenSources(source, source));
     let loss = Number.POSITIVE_INFINITY;
     // No epoch ends: the connections stay, and what falls is the loss of one network.
-    for (let epoch = 0; epoch < 80; epoch++) ({ loss } = await search.step(epoch, 0));
-    search.dispose();
+    for (let epoch = 0; epoch < 80; epoch++) ({ loss } = await course.step(epoch, 0));
     expect(loss).toBeLessThan(Math.log(10) / 10);
   });
 
   it("of the same seed is the same bit for bit, of another one is not", async () => {
     const [first, second, other] = [await start(), await start(), await start({ seed: 6 })];
-    for (const search of [first, second, other]) await advance(search, { epoch: 0, step: 0 }, 6);
-    expect(second.network.stateDict()).toEqual(first.network.stateDict());
-    expect(second.codes).toEqual(first.codes);
-    expect(compressed(other.codes)).not.toEqual(compressed(first.codes));
+    for (const course of [first, second, other]) await advance(course, { epoch: 0, step: 0 }, 6);
+    expect(second.search.network.stateDict()).toEqual(first.search.network.stateDict());
+    expect(second.search.codes).toEqual(first.search.codes);
+    expect(compressed(other.search.codes)).not.toEqual(compressed(first.search.codes));
   });
 
   it("with distinct predecessors never takes both connections of a node from one", async () => {
-    const search = await start({ distinctPredecessors: true, codeLearningRate: 0.05 });
+    const course = await start({ distinctPredecessors: true, codeLearningRate: 0.05 });
     const place = { epoch: 0, step: 0 };
     for (let epoch = 0; epoch < 3; epoch++) {
-      for (const { value } of listNodes(search.connections))
-        expect(new Set(value.map(({ predecessor }) => predecessor)).size).toBe(2);
-      await advance(search, place, 4);
+      for (const [index, chosen] of course.search.selection.entries()) {
+        const { candidates } = darts.choices[index];
+        expect(new Set(chosen.map((candidate) => candidates[candidate].predecessor)).size).toBe(2);
+      }
+      await advance(course, place, 4);
     }
   });
 
   it("within a size budget refuses updates that exceed it, and says what it needs at least", async () => {
     const unlimited = await start();
-    const search = await start({ maxParams: unlimited.size.params, codeLearningRate: 0.05 });
+    const course = await start({ maxParams: unlimited.size.params, codeLearningRate: 0.05 });
     const place = { epoch: 0, step: 0 };
     for (let epoch = 0; epoch < 3; epoch++) {
-      expect(search.size.params).toBeLessThanOrEqual(unlimited.size.params);
-      await advance(search, place, 4);
+      expect(course.size.params).toBeLessThanOrEqual(unlimited.size.params);
+      await advance(course, place, 4);
     }
     await expect(start({ maxParams: 10 })).rejects.toSatisfy(
       (error) => error instanceof IstaError && error.code === "BUDGET_IMPOSSIBLE",

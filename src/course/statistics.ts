@@ -1,0 +1,33 @@
+// Running statistics of batch norms, computed again for weights or connections that they were not gathered with.
+import type { BatchSource } from "../data/index.js";
+import { withoutGradients } from "../engine/autograd.js";
+import { scope } from "../engine/tensor.js";
+import type { ForwardOptions, Network } from "../nn/network.js";
+import { batchTensors } from "./batch-step.js";
+
+/**
+ * Replaces the running means and variances of the network as it is connected now by the means of those of the first batches of the
+ * source (from epoch 0 on, into the next ones where it has fewer). What they were before counts for nothing; no weight changes.
+ * The event loop gets a turn after each batch.
+ * @param batches at least 1
+ */
+export async function recomputeStatistics(
+  network: Network,
+  source: BatchSource,
+  batches: number,
+  forward: Pick<ForwardOptions, "weights"> = {},
+): Promise<void> {
+  if (!(Number.isInteger(batches) && batches >= 1))
+    throw new RangeError(`recomputeStatistics: expected at least 1 batch, got ${batches}`);
+  for (let index = 0; index < batches; index++) {
+    const batch = await source.batch(Math.floor(index / source.batchCount), index % source.batchCount);
+    withoutGradients(() =>
+      scope(() => {
+        const { images } = batchTensors(network, batch);
+        // Share 1 of the first batch, 1/2 of the second ...: the plain mean of all.
+        network.forward(images, { training: true, weights: forward.weights, momentum: 1 / (index + 1) });
+      }),
+    );
+    await new Promise(setImmediate);
+  }
+}

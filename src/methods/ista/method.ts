@@ -1,0 +1,38 @@
+// The two searches of ISTA-NAS (Yang et al. 2020, arXiv 2010.06176) as methods.
+import { requireHeldOut } from "../checks.js";
+import type { Method } from "../method.js";
+import { largestNetwork } from "../selections.js";
+import { istaOptions, oneStageOptions } from "./options.js";
+
+export const twoStage: Method = {
+  name: "ista-two-stage",
+  description:
+    "sparse codes learn on held-out images, weights on the others; the found architecture is trained later",
+  options: istaOptions,
+  check: requireHeldOut,
+  // Forward and gradients to the inputs for the codes, and these and the weights' for the weights.
+  passesPerStep: 2 + 3,
+  plan: (space, shape) => largestNetwork(space, shape, space.norms.twoStageSuperNet),
+  load: async () => {
+    const { TwoStageSearch } = await import("./two-stage.js");
+    return (context) => new TwoStageSearch(context);
+  },
+};
+
+export const oneStage: Method = {
+  name: "ista-one-stage",
+  description:
+    "search and training in one run at the target size; the architecture is absorbed into the weights",
+  options: { ...istaOptions, ...oneStageOptions },
+  trainsNetwork: true,
+  check(config, refuse) {
+    if (config.thenTrain)
+      refuse("thenTrain", "expected false, since a one-stage search trains the network itself, got true");
+  },
+  passesPerStep: 3,
+  plan: (space, shape) => largestNetwork(space, shape, space.norms.oneStageSuperNet),
+  load: async () => {
+    const { OneStageSearch } = await import("./one-stage.js");
+    return (context) => new OneStageSearch(context);
+  },
+};

@@ -1,0 +1,72 @@
+// The folder of a new run, and what is noted of the machine that it begins on.
+import fs from "node:fs";
+import { cpus, hostname, platform, totalmem } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { IstaError } from "../base/errors.js";
+import { fileError, onFile, safeFileName } from "../base/files.js";
+import type { RunKind } from "../config/config.js";
+
+/** Where a new run goes. */
+export interface RunPlace {
+  readonly kind: RunKind;
+  /** Folder of all runs; `runs` where not given. */
+  readonly root?: string;
+  /** Name of the folder in it; kind and time where not given. */
+  readonly name?: string;
+  /** The whole path, instead of root and name. */
+  readonly out?: string;
+}
+
+/**
+ * Makes the folder.
+ * @throws IstaError RUN_EXISTS where it is there and not empty, FILE_OUTSIDE for a name that is no plain one, FILE_*
+ */
+export function newFolder(run: RunPlace): string {
+  const root = resolve(run.root ?? "runs");
+  if (run.name !== undefined && (safeFileName(run.name) !== run.name || run.name.length === 0)) {
+    throw new IstaError(
+      "FILE_OUTSIDE",
+      `--name ${JSON.stringify(run.name)}: expected letters, digits, dots, dashes and underscores`,
+    );
+  }
+  const wanted =
+    run.out !== undefined ? resolve(run.out) : join(root, run.name ?? `${run.kind}-${timeStamp(new Date())}`);
+  onFile("make", dirname(wanted), () => fs.mkdirSync(dirname(wanted), { recursive: true }));
+  const chosen = run.out !== undefined || run.name !== undefined;
+  for (let path = wanted, again = 2; ; again++) {
+    try {
+      fs.mkdirSync(path);
+      return path;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw fileError(error, "make", path);
+    }
+    // Two runs begun in one second: the second gets a number, unless the user chose the name.
+    if (!chosen) {
+      path = `${wanted}-${again}`;
+      continue;
+    }
+    if (fs.statSync(path).isDirectory() && fs.readdirSync(path).length === 0) return path;
+    throw new IstaError(
+      "RUN_EXISTS",
+      `${path}: expected a new or empty folder, it holds something; go on with --resume or choose another name`,
+    );
+  }
+}
+
+/** `20240607-153000`, local time. */
+function timeStamp(time: Date): string {
+  const pad = (value: number): string => String(value).padStart(2, "0");
+  const day = `${time.getFullYear()}${pad(time.getMonth() + 1)}${pad(time.getDate())}`;
+  return `${day}-${pad(time.getHours())}${pad(time.getMinutes())}${pad(time.getSeconds())}`;
+}
+
+export function hostFacts(): Record<string, unknown> {
+  const processors = cpus();
+  return {
+    name: hostname(),
+    platform: platform(),
+    processor: processors[0]?.model ?? "unknown",
+    cores: processors.length,
+    memoryBytes: totalmem(),
+  };
+}

@@ -1,0 +1,168 @@
+// Genotypes in the Python form of the DARTS family of programs, by a small strict parser: nothing is ever evaluated.
+
+import { IstaError } from "../../base/errors.js";
+import { quote, requireGenotypeLength } from "../text.js";
+import type { DartsGenotype, GenotypePair } from "./genotype.js";
+
+interface Token {
+  readonly kind: "name" | "string" | "integer" | "symbol" | "end";
+  readonly text: string;
+  readonly offset: number;
+}
+
+const tokenPattern =
+  /(?<space>\s+|#[^\n]*)|(?<name>[A-Za-z_]\w*)|(?<string>'[^'\\\n]*'|"[^"\\\n]*")|(?<integer>\d{1,9}(?!\w))|(?<symbol>[()[\],=.])/y;
+
+/** Line and column, from 1, of an offset. */
+function position(text: string, offset: number): string {
+  const before = text.slice(0, offset).split("\n");
+  return `line ${before.length}, column ${before[before.length - 1].length + 1}`;
+}
+
+function tokenize(text: string): Token[] {
+  const tokens: Token[] = [];
+  const pattern = new RegExp(tokenPattern);
+  for (let offset = 0; offset < text.length; offset = pattern.lastIndex) {
+    pattern.lastIndex = offset;
+    const groups = pattern.exec(text)?.groups;
+    if (groups === undefined)
+      throw new IstaError(
+        "GENOTYPE_INVALID",
+        `genotype: unexpected ${quote(text[offset])} at ${position(text, offset)} of the Python form`,
+      );
+    for (const kind of ["name", "string", "integer", "symbol"] as const)
+      if (groups[kind] !== undefined)
+        tokens.push({ kind, text: kind === "string" ? groups[kind].slice(1, -1) : groups[kind], offset });
+  }
+  tokens.push({ kind: "end", text: "end of text", offset: text.length });
+  return tokens;
+}
+
+const fieldNames = {
+  normal: "normal",
+  normal_concat: "normalConcat",
+  reduce: "reduce",
+  reduce_concat: "reduceConcat",
+} as const;
+
+/** Recursive descent over a grammar without recursion: nesting is bounded by the grammar itself. */
+class Parser {
+  private next = 0;
+  private readonly tokens: readonly Token[];
+
+  constructor(private readonly text: string) {
+    this.tokens = tokenize(text);
+  }
+
+  private get token(): Token {
+    return this.tokens[this.next];
+  }
+
+  private fail(expected: string): never {
+    const { kind, text, offset } = this.token;
+    const got = kind === "end" ? text : quote(text);
+    throw new IstaError(
+      "GENOTYPE_INVALID",
+      `genotype: expected ${expected} at ${position(this.text, offset)} of the Python form, got ${got}`,
+    );
+  }
+
+  private accept(kind: Token["kind"], text?: string): boolean {
+    const matches = this.token.kind === kind && (text === undefined || this.token.text === text);
+    if (matches) this.next++;
+    return matches;
+  }
+
+  private take(kind: Token["kind"], expected: string, text?: string): string {
+    const found = this.token.text;
+    if (!this.accept(kind, text)) this.fail(expected);
+    return found;
+  }
+
+  private integer(): number {
+    return Number(this.take("integer", "a whole number"));
+  }
+
+  /** Items up to the closing symbol, with commas between and perhaps one after the last. */
+  private items<T>(close: string, item: () => T): T[] {
+    const items: T[] = [];
+    while (!this.accept("symbol", close)) {
+      if (items.length > 0) {
+        this.take("symbol", `"," or "${close}"`, ",");
+        if (this.accept("symbol", close)) break;
+      }
+      items.push(item());
+    }
+    return items;
+  }
+
+  private list<T>(expected: string, item: () => T): T[] {
+    if (this.accept("symbol", "[")) return this.items("]", item);
+    if (this.accept("symbol", "(")) return this.items(")", item);
+    return this.fail(expected);
+  }
+
+  private pair(): [string, number] {
+    this.take("symbol", "a pair ('operation', predecessor)", "(");
+    const operation = this.take("string", "an operation in quotes");
+    this.take("symbol", '","', ",");
+    const predecessor = this.integer();
+    this.take("symbol", '")"', ")");
+    return [operation, predecessor];
+  }
+
+  private concatenation(): number[] {
+    if (!this.accept("name", "range")) return this.list("range(...) or a list", () => this.integer());
+    this.take("symbol", '"("', "(");
+    const start = this.integer();
+    this.take("symbol", '","', ",");
+    const stop = this.integer();
+    this.take("symbol", '")"', ")");
+    // A cell has 6 nodes; a longer range is wrong and need not be spelt out.
+    return Array.from({ length: Math.min(Math.max(0, stop - start), 7) }, (_, index) => start + index);
+  }
+
+  /** `[NAME =] Genotype(normal=[...], normal_concat=..., reduce=[...], reduce_concat=...)`, the fields in any order. */
+  parse(): Record<string, unknown> {
+    if (this.token.kind === "name" && this.tokens[this.next + 1].text === "=") this.next += 2;
+    this.take("name", "Genotype(...)", "Genotype");
+    this.take("symbol", '"("', "(");
+    const fields = new Map<string, unknown>();
+    this.items(")", () => {
+      const name = this.token.text;
+      const known = this.token.kind === "name" && Object.hasOwn(fieldNames, name);
+      if (!known || fields.has(name)) this.fail(`one of ${Object.keys(fieldNames).join(", ")}, each once`);
+      this.next++;
+      this.take("symbol", '"="', "=");
+      fields.set(
+        name,
+        name.endsWith("concat") ? this.concatenation() : this.list("a list of pairs", () => this.pair()),
+      );
+    });
+    if (this.token.kind !== "end") this.fail("nothing more");
+    const entries = Object.entries(fieldNames).map(([python, json]) => [json, fields.get(python)]);
+    return Object.fromEntries(entries);
+  }
+}
+
+/**
+ * The fields of the JSON form, still to be validated, from `Genotype(normal=[('skip_connect', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=[2, 3, 4, 5])`,
+ * with or without `NAME =` before it.
+ * @throws GENOTYPE_INVALID saying what is wrong and where: line and column of the text, or the JSON path of a value.
+ */
+export function parsePython(text: string): Record<string, unknown> {
+  requireGenotypeLength(text);
+  return new Parser(text).parse();
+}
+
+/** The Python form on one line, as the PyTorch programs print and read it. */
+export function formatPython(genotype: DartsGenotype): string {
+  const pairs = (cell: readonly GenotypePair[]): string =>
+    cell.map(([operation, predecessor]) => `('${operation}', ${predecessor})`).join(", ");
+  const range = (nodes: readonly number[]): string => `range(${nodes[0]}, ${nodes[nodes.length - 1] + 1})`;
+  const { normal, normalConcat, reduce, reduceConcat } = genotype;
+  return `Genotype(normal=[${pairs(normal)}], normal_concat=${range(normalConcat)}, reduce=[${pairs(reduce)}], reduce_concat=${range(reduceConcat)})`;
+}
+
+/** Whether a text has the beginning of the Python form in it. */
+export const looksLikePython = (text: string): boolean => /\bGenotype\s*\(/.test(text);
