@@ -55,7 +55,7 @@ describe("a search with a table", () => {
   it("shows gap, tau and known accuracies; they stand beside those of other runs", () => {
     const { err } = search("first", 1, "--table", "table.csv.gz", "--ranked-architectures", "3");
     expect(err).toContain("known: ");
-    expect(err).toContain("projection gap 0.0 points: held-out accuracy");
+    expect(err).toContain("projection gap 0.0 points (only what is kept was ever built): held-out accuracy");
     expect(err).toMatch(/Kendall's tau .*validation, 3 architectures/);
     succeed(search("second", 2));
 
@@ -66,6 +66,12 @@ describe("a search with a table", () => {
     expect(runs[0].kendallTau).toMatchObject({ column: "validation", architectures: 3 });
     expect(runs[1].kendallTau).toBeNull();
     expect(groups[0].projectionGap).toMatchObject({ count: 2, mean: 0 });
+
+    // A run that had no table beside it can be looked up afterwards.
+    expect(runs[1].knownAccuracies).toBeNull();
+    writeFileSync(at("found.csv"), `architecture,test\n${runs[1].genotype.cell},94.25\n`);
+    const looked = json("runs", "compare", "first", "second", "--table", "found.csv");
+    expect(looked.runs[1].knownAccuracies).toEqual({ test: 94.25 });
 
     expect(succeed(call("runs", "compare", "second"))).not.toContain("TAU");
     const shown = succeed(call("runs", "show", "first"));

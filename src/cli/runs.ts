@@ -13,7 +13,7 @@ import {
 } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
 import { printable } from "../base/terminal.js";
-import { formatKnown } from "../formats/accuracy-table.js";
+import { AccuracyTable, formatKnown } from "../formats/accuracy-table.js";
 import {
   type Comparison,
   type ComparisonGroup,
@@ -24,6 +24,7 @@ import {
 import { RunDirectory } from "../run/directory.js";
 import { describeRun, listRuns, type RunListing } from "../run/listing.js";
 import type { RunSummary } from "../run/summary.js";
+import { architectureOf } from "../space/registry.js";
 import { addExamples, printResult } from "./frame.js";
 
 export function registerRuns(program: Command): void {
@@ -46,14 +47,21 @@ export function registerRuns(program: Command): void {
     .command("compare")
     .description("compare finished runs; seeds of one architecture are averaged");
   compare.argument("<runs...>", "run directories, or their names in ./runs");
+  compare.option(
+    "--table <file>",
+    "accuracies of their architectures in this table [those recorded by the runs]",
+  );
   compare.action((names: string[]) => {
-    const comparison = compareRuns(names.map((name) => summaryOf(findRun(name))));
+    const { table } = compare.opts<{ table?: string }>();
+    const found = names.map((name) => summaryOf(findRun(name)));
+    const comparison = compareRuns(table === undefined ? found : withTable(found, table));
     printResult(compare, comparison, () => formatComparison(comparison));
   });
 
   addExamples(runs, [
     ["runs list", "the runs in ./runs"],
     ["runs show search-20240607-153000", "one run"],
+    ["runs compare search-a search-b --table accuracies.csv", "with what a table says of what they found"],
     ["runs compare runs/found runs/random-1 runs/random-2", "a table with mean and spread over seeds"],
   ]);
 }
@@ -161,6 +169,19 @@ export function summaryOf(path: string): { path: string; name: string; summary: 
     throw new IstaError("RUN_NOT_FOUND", `${path}: it has no summary.json yet; let it finish, or resume it`);
   }
   return { path, name: run.name, summary };
+}
+
+/** The runs with what a table says of their architectures. @throws IstaError TABLE_INVALID, FILE_*, GENOTYPE_INVALID */
+function withTable(runs: ReturnType<typeof summaryOf>[], path: string): ReturnType<typeof summaryOf>[] {
+  const tables = new Map<string, AccuracyTable>();
+  return runs.map((run) => {
+    const { genotype } = run.summary;
+    if (genotype === null) return run;
+    const { space, selection } = architectureOf(genotype);
+    const table = tables.get(space.name) ?? AccuracyTable.read(path, space);
+    tables.set(space.name, table);
+    return { ...run, summary: { ...run.summary, knownAccuracies: table.lookup(selection) } };
+  });
 }
 
 const spread = (value: Spread | null, format: (value: number) => string): string =>
