@@ -5,14 +5,12 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import {
   advance,
-  carryOver,
   oneStageSearch,
-  type Place,
   type Restorable,
-  savedState,
   training,
   twoStageSearch,
 } from "../../../test/support/courses.js";
+import { expectExactResumption } from "../../../test/support/resumption.js";
 import { IstaError } from "../../base/errors.js";
 import { liveTensorCount } from "../../engine/tensor.js";
 
@@ -30,36 +28,13 @@ afterEach(() => {
   expect(liveTensorCount()).toBe(0);
 });
 
-/**
- * Runs a course for so many steps, 4 an epoch, and from copies saved after each of `breaks` steps: all must end alike.
- * @returns the unbroken course
- */
-async function checkResumption<T extends Disposable>(
+/** The unbroken course; see `expectExactResumption`. */
+const checkResumption = <T extends Disposable>(
   make: () => Promise<T>,
   steps: number,
   breaks: readonly number[],
-): Promise<T> {
-  const unbroken = await opened(make());
-  const copies: { course: T; place: Place; left: number }[] = [];
-  const place = { epoch: 0, step: 0 };
-  for (let taken = 0; taken < steps; taken++) {
-    if (breaks.includes(taken)) {
-      const course = await opened(make());
-      carryOver(unbroken, course, join(folder, `${open.length}`));
-      expect(savedState(course)).toEqual(savedState(unbroken));
-      expect(course.epochCount).toBe(unbroken.epochCount);
-      copies.push({ course, place: { ...place }, left: steps - taken });
-    }
-    await advance(unbroken, place, 1);
-  }
-  const expected = savedState(unbroken);
-  for (const { course, place, left } of copies) {
-    await advance(course, place, left);
-    expect(savedState(course), `saved ${left} steps before the end`).toEqual(expected);
-  }
-  expect(copies).toHaveLength(breaks.length);
-  return unbroken;
-}
+): Promise<T> =>
+  expectExactResumption(make, steps, breaks, { opened: open as T[], folder: join(folder, "copy") });
 
 describe("resumption is bit for bit", () => {
   it.each(["top-s", "path"] as const)(
