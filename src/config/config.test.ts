@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { IstaError } from "../base/errors.js";
+import { failure } from "../../test/support/failure.js";
 import { checkConfig, configForResume, dataFolder, resolveConfig, resumableKeys } from "./config.js";
 import { usualMethod } from "./methods.js";
 import { formatValue, type Option, optionGroups, optionsOf, parseFlagValue } from "./options.js";
@@ -20,16 +20,6 @@ function file(value: unknown): string {
   const path = join(folder, "config.json");
   fs.writeFileSync(path, typeof value === "string" ? value : JSON.stringify(value));
   return path;
-}
-
-function failure(action: () => unknown): IstaError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof IstaError) return error;
-    throw error;
-  }
-  throw new Error("expected an error");
 }
 
 describe("presets", () => {

@@ -1,5 +1,6 @@
 // Tests of the memory estimate: against what runs were measured to need, how it grows, and what it says.
 import { describe, expect, it } from "vitest";
+import { failure } from "../../test/support/failure.js";
 import { IstaError } from "../base/errors.js";
 import { darts } from "../space/darts/space.js";
 import { evaluationNetwork, type NetworkShape } from "../space/space.js";
@@ -20,16 +21,6 @@ const { selection } = darts.named.ISTA_twostage;
 const network = (change: Partial<NetworkShape> = {}) =>
   evaluationNetwork({ space: darts, selection }, { ...shape, ...change });
 const gibibyte = 2 ** 30;
-
-function failure(action: () => unknown): IstaError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof IstaError) return error;
-    throw error;
-  }
-  throw new Error("expected an error");
-}
 
 describe("the estimate", () => {
   it("is proportional to the batch, and grows with the network", () => {

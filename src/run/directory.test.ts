@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { failure } from "../../test/support/failure.js";
 import { IstaError } from "../base/errors.js";
 import { jsonText } from "../base/files.js";
 import { resolveConfig } from "../config/config.js";
@@ -35,16 +36,6 @@ function reopen(run: RunDirectory): RunDirectory {
   const again = RunDirectory.open(run.path, "write");
   open.push(again);
   return again;
-}
-
-function failure(action: () => unknown): IstaError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof IstaError) return error;
-    throw error;
-  }
-  throw new Error("expected an error");
 }
 
 function contents(value: number): CheckpointContents {

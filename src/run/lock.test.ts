@@ -4,8 +4,8 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { compiledProgram } from "../../test/support/compiled.js";
+import { failure } from "../../test/support/failure.js";
 import { contendForStaleLock, end, firstWord, lockHolderProcess } from "../../test/support/lock-holder.js";
-import { IstaError } from "../base/errors.js";
 import { lockHolder, takeLock } from "./lock.js";
 
 let folder: string;
@@ -19,16 +19,6 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 const lockPath = (): string => join(folder, "lock.json");
-
-function failure(action: () => unknown): IstaError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof IstaError) return error;
-    throw error;
-  }
-  throw new Error("expected an error");
-}
 
 describe("between processes", () => {
   it("the second is refused with the first one's id, and gets the lock when that one was killed", async () => {
