@@ -314,6 +314,9 @@ describe("a method that is added", () => {
     expect(keys("Options of climbing")).toEqual(["neighbours", "patience"]);
     expect(keys("Options of ista-one-stage")).toEqual(["trainEpochs", "freezeTolerance"]);
     expect(keys("Options of ista-two-stage, ista-one-stage")).toContain("codeBetas");
+    const measurement = groups.flatMap(({ options }) => options).find(({ key }) => key === "measurement")!;
+    expect(measurement.default).toBe("uniform");
+    expect(measurement.description).toMatch(/; frame with ista-trials$/);
     expect(keys(null)).toContain("epochs");
     const all = groups.flatMap(({ options }) => options.map(({ key }) => key));
     expect(new Set(all).size).toBe(all.length);

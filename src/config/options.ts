@@ -111,17 +111,21 @@ export function optionGroups(kind: RunKind): OptionGroup[] {
     description: "how architectures are searched",
     expected: `one of ${methods.map(({ name }) => name).join(", ")}`,
   };
-  const owners = new Map<string, { option: Option; methods: string[] }>();
+  const owners = new Map<string, { option: Option; methods: string[]; others: string[] }>();
   for (const { name, options: own } of methods)
     for (const option of optionsOf(kind, name)) {
       if (!(option.key in own)) continue;
-      const owner = owners.get(option.key) ?? { option, methods: [] };
+      const owner = owners.get(option.key) ?? { option, methods: [], others: [] };
+      const value = formatValue(option.default);
+      if (value !== formatValue(owner.option.default)) owner.others.push(`${value} with ${name}`);
       owner.methods.push(name);
       owners.set(option.key, owner);
     }
   const headings = new Map<string, Option[]>();
-  for (const { option, methods: names } of owners.values())
-    headings.set(names.join(", "), [...(headings.get(names.join(", ")) ?? []), option]);
+  for (const { option, methods: names, others } of owners.values()) {
+    const description = [option.description, ...others].join("; ");
+    headings.set(names.join(", "), [...(headings.get(names.join(", ")) ?? []), { ...option, description }]);
+  }
   return [
     { heading: null, options: [method, ...common] },
     ...[...headings].map(([names, options]) => ({ heading: `Options of ${names}`, options })),

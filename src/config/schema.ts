@@ -24,7 +24,9 @@ const shared = {
     .multipleOf(4)
     .nullable()
     .default(null)
-    .describe("height and width of the network's input in pixels; none = the size of the data"),
+    .describe(
+      "height and width of the network's input in pixels; none = the size of the data. Pictures of folders are scaled to it, other images averaged, where it divides their size",
+    ),
   limitTrain: count("use only this many training images; none = all").nullable().default(null),
   limitTest: count("use only this many test images; none = all").nullable().default(null),
   augmentation: z
@@ -125,6 +127,12 @@ export const searchOptions = {
     "with a table: random architectures whose accuracies with the shared weights are compared with it at the end (Kendall's tau); 0 = none",
     0,
   ).default(0),
+  control: z
+    .enum(["none", "shuffled-labels", "random-gradients"])
+    .default("none")
+    .describe(
+      "a search that can learn nothing, to compare with: labels exchanged among the training images, or noise in place of all that the architecture learns from",
+    ),
   thenTrain: z.boolean().default(false).describe("go on to train the found architecture from scratch"),
   trainPreset: z.string().default("cifar10-train").describe("preset of that training"),
 };

@@ -32,6 +32,7 @@ import {
 import type { BatchFigures } from "./batch-step.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
 import type { ResumableCourse } from "./execute.js";
+import { Exploration, type ExplorationFigures } from "./exploration.js";
 import type { EpochFigures, EpochOutcome } from "./loop.js";
 import type { Sources } from "./sources.js";
 
@@ -85,6 +86,8 @@ export interface Search {
   readonly epochCount: number;
   /** The architecture that the search would give now. */
   readonly selection: Selection;
+  /** Steps of the present epoch, where they are not the batches of the training images. */
+  readonly stepCount?: number;
   learningRate(epoch: number): number;
   /**
    * Vectors of weights of the network as it is evaluated, made anew; the caller frees them. Empty where candidates have none.
@@ -142,12 +145,16 @@ export function searchContext(
 export class SearchCourse implements ResumableCourse {
   readonly tensorGroups = ["model", "optimiser"] as const;
 
+  private readonly exploration: Exploration;
+
   constructor(
     readonly context: SearchContext,
     readonly search: Search,
     /** Known accuracies: recorded, and out of the method's sight. */
     readonly table: AccuracyTable | null = null,
-  ) {}
+  ) {
+    this.exploration = new Exploration(context.space, search.selection);
+  }
 
   get epochCount(): number {
     return this.search.epochCount;
@@ -158,7 +165,7 @@ export class SearchCourse implements ResumableCourse {
   }
 
   get stepCount(): number {
-    return this.context.sources.training.batchCount;
+    return this.search.stepCount ?? this.context.sources.training.batchCount;
   }
 
   get waitedSeconds(): number {
@@ -184,8 +191,15 @@ export class SearchCourse implements ResumableCourse {
     return this.search.learningRate(epoch);
   }
 
-  step(epoch: number, index: number): Promise<BatchFigures> {
-    return this.search.step(epoch, index);
+  async step(epoch: number, index: number): Promise<BatchFigures> {
+    const figures = await this.search.step(epoch, index);
+    this.exploration.noteNetwork(this.search.network.description.selection);
+    return figures;
+  }
+
+  /** What was tried so far, and whether the answer stands. */
+  get explored(): ExplorationFigures {
+    return this.exploration.figures;
   }
 
   /** Evaluation of the network as it is trained, with the present weights of its candidates; null when stopped. */
@@ -211,6 +225,8 @@ export class SearchCourse implements ResumableCourse {
       if (found === null) return null;
     }
     const { record, lines, ranked = true } = await this.search.endOfEpoch(epoch, found);
+    const newConnections = this.exploration.noteAnswer(this.search.selection);
+    const { connectionsTried } = this.explored;
     const genotype = genotypeOf(this.architecture);
     const { params, multAdds } = this.size;
     const { knownAccuracies } = this;
@@ -222,6 +238,8 @@ export class SearchCourse implements ResumableCourse {
         genotype,
         parameters: params,
         multiplyAdds: multAdds,
+        connectionsTried,
+        newConnections,
         ...(this.table === null ? {} : { knownAccuracies }),
         ...record,
       },
@@ -234,7 +252,7 @@ export class SearchCourse implements ResumableCourse {
     const { search, context } = this;
     return {
       tensors: { model: search.network.stateDict(), optimiser: context.sgd.stateDict() },
-      state: search.save(),
+      state: { ...search.save(), exploration: this.exploration.save() },
     };
   }
 
@@ -242,6 +260,7 @@ export class SearchCourse implements ResumableCourse {
   restore({ tensors }: Checkpoint, state: Readonly<Record<string, unknown>>): void {
     const { search, context } = this;
     search.restore(state);
+    this.exploration.restore(state.exploration);
     const { network } = search;
     network.loadStateDict(stateDictFrom(tensors.model), allCandidates(context.space));
     context.sgd.loadStateDict(floatTensors(tensors.optimiser), network.device);

@@ -1,5 +1,6 @@
 // The batches of a run: which images train the weights, which the codes, which are held out.
 import { IstaError } from "../base/errors.js";
+import { RandomStream } from "../base/random.js";
 import { dataFolder, type SearchConfig, type TrainConfig } from "../config/config.js";
 import {
   type Batch,
@@ -104,16 +105,28 @@ async function chooseNormalisation(
     : pictureStatistics(dataset.train, config.seed);
 }
 
-function augmentationOf(config: DataConfig): PictureAugmentation {
+/** @param side of the network's input in pixels: small images are moved by less */
+function augmentationOf(config: DataConfig, side: number): PictureAugmentation {
   const { augmentation, cutout, colorJitter } = config;
   const colourJitter = colorJitter.some((strength) => strength > 0) ? colorJitter : undefined;
   return {
-    padding: augmentation === "crop-flip" ? 4 : 0,
+    padding: augmentation === "crop-flip" ? Math.min(4, Math.ceil(side / 8)) : 0,
     flip: augmentation !== "none",
     cutout,
     colourJitter,
     randomResizedCrop: augmentation === "random-resized-crop" ? imagenetCrop : undefined,
   };
+}
+
+/** Labels exchanged inside of each part of the training images: nothing can be learnt of what is in a picture. */
+function withShuffledLabels(dataset: Dataset, parts: readonly Int32Array[], seed: number): Dataset {
+  const labels = Int32Array.from(dataset.train.labels);
+  const stream = RandomStream.named(seed, "control/shuffled-labels");
+  for (const part of parts) {
+    const exchanged = stream.shuffle(Int32Array.from(part, (image) => labels[image]));
+    for (const [position, image] of part.entries()) labels[image] = exchanged[position];
+  }
+  return { ...dataset, train: { ...dataset.train, labels } } as Dataset;
 }
 
 /** Opens the folder that the configuration names. @throws IstaError DATA_*, FILE_*, CONFIG_VALUE */
@@ -146,9 +159,11 @@ async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size:
  */
 export async function openSources(config: DataConfig): Promise<Sources> {
   const { batchSize, seed } = config;
-  const { dataset, size } = await openFolder(config);
-  const { train, test } = dataset;
-  const { trained, heldOut } = splitTraining(train.labels, config);
+  const { dataset: opened, size } = await openFolder(config);
+  const { trained, heldOut } = splitTraining(opened.train.labels, config);
+  const shuffled = "control" in config && config.control === "shuffled-labels";
+  const dataset = shuffled ? withShuffledLabels(opened, [trained, heldOut], seed) : opened;
+  const { test } = dataset;
   if (heldOut.length > 0 && trained.length === 0) {
     throw new IstaError(
       "CONFIG_VALUE",
@@ -170,7 +185,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       name,
       indices,
       normalisation,
-      augmentation: varied ? augmentationOf(config) : undefined,
+      augmentation: varied ? augmentationOf(config, size) : undefined,
       size,
       resizeRatio: pictureResizeRatio,
       skipBroken: config.skipBroken,

@@ -1,6 +1,7 @@
 // Opens a folder with images, whatever known layout it has.
 
 import { IstaError } from "../base/errors.js";
+import { averagedParts } from "./average.js";
 import { readCifar, recogniseCifar } from "./cifar.js";
 import { listFolder } from "./disk.js";
 import { commonSmallSize, decodeFolder, recogniseFolder, scanFolder } from "./folder.js";
@@ -33,14 +34,8 @@ export async function openDataset(directory: string, options: OpenOptions = {}):
       );
     }
     const { imageSize } = options;
-    if (imageSize !== undefined && (imageSize !== train.height || imageSize !== train.width)) {
-      throw new IstaError(
-        "DATA_SIZE",
-        `data: expected images of ${imageSize} x ${imageSize} pixels, those in ${directory} are ${train.height} x ` +
-          `${train.width}; only pictures of an image folder are scaled`,
-      );
-    }
-    return { storage: "memory", directory, format: cifar ?? "idx", skipped: [], ...parts };
+    const scaled = imageSize === undefined ? parts : averagedParts(parts, imageSize, directory);
+    return { storage: "memory", directory, format: cifar ?? "idx", skipped: [], ...scaled };
   }
   if (recogniseFolder(listing))
     return openFolder(directory, await scanFolder(directory, listing, options.seed ?? 0), options);

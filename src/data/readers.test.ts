@@ -233,8 +233,9 @@ describe("IDX", () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(5e7);
   });
 
-  it("is not scaled to another image size", async () => {
+  it("is not scaled to an image size that is no whole part of its own", async () => {
     await expectError(() => openDataset(bundledFolder, { imageSize: 32 }), "DATA_SIZE", "32 x 32", "28 x 28");
+    await expectError(() => openDataset(bundledFolder, { imageSize: 12 }), "DATA_SIZE", "12 x 12", "14, 7");
     expect((await openDataset(bundledFolder, { imageSize: 28 })).train.count).toBe(5000);
   });
 });

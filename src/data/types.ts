@@ -80,9 +80,9 @@ export interface BatchSource {
 
 export interface OpenOptions {
   /**
-   * Image folders only: side in pixels of the square that every picture is scaled and centre-cropped to, once; the
+   * Side in pixels of the square that every picture of an image folder is scaled and centre-cropped to, once; the
    * result is kept in memory as bytes. Without it a folder is held in memory if its pictures all have one size of at
-   * most 64 pixels, and is streamed otherwise.
+   * most 64 pixels, and is streamed otherwise. Other data sets: a whole part of their side, to which pixels are averaged.
    */
   readonly imageSize?: number;
   /** Image folders only: never hold the pictures in memory. */

@@ -2,7 +2,7 @@
 import { IstaError } from "../base/errors.js";
 import { registerMethodOptions } from "../config/methods.js";
 import { darts } from "./darts/method.js";
-import { oneStage, twoStage } from "./ista/method.js";
+import { oneStage, trials, twoStage } from "./ista/method.js";
 import type { Method } from "./method.js";
 import { pcDarts } from "./pc-darts/method.js";
 import { random } from "./random/method.js";
@@ -22,7 +22,7 @@ export function registerMethod(method: Method): void {
   methods.set(method.name, method);
 }
 
-for (const method of [twoStage, oneStage, darts, pcDarts, spos, random]) registerMethod(method);
+for (const method of [twoStage, oneStage, trials, darts, pcDarts, spos, random]) registerMethod(method);
 
 export const allMethods = (): Method[] => [...methods.values()];
 

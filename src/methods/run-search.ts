@@ -8,6 +8,7 @@ import {
   type RunResult,
   type RunWork,
 } from "../course/execute.js";
+import { explorationLine } from "../course/exploration.js";
 import { measureFindings, openTable } from "../course/findings.js";
 import { lastValidationAccuracy, testFigures, writeArchitecture, writeRunModel } from "../course/results.js";
 import { type ConcludeControl, type Search, SearchCourse, searchContext } from "../course/search.js";
@@ -66,6 +67,7 @@ class SearchWork implements RunWork<"search", SearchCourse> {
     });
     if (conclusion === null) return null;
     writeArchitecture(run, course.architecture, run.name);
+    control.observer.line(explorationLine(course.explored));
     if (!course.context.fits(course.search.selection))
       control.observer.warn(
         `the found architecture is over the size budget: ${config.method} has not kept to it; do not take it for one that is within`,
@@ -120,6 +122,7 @@ class SearchWork implements RunWork<"search", SearchCourse> {
       multiplyAdds: multAdds,
       validationAccuracy: lastValidationAccuracy(run),
       knownAccuracies: course.knownAccuracies,
+      exploration: course.explored,
     };
   }
 }

@@ -24,6 +24,7 @@ const summary = (change: Partial<RunSummary>): { path: string; name: string; sum
     seconds: 10,
     peakMemoryBytes: null,
     knownAccuracies: null,
+    exploration: null,
     superNetAccuracy: null,
     projectionGap: null,
     kendallTau: null,

@@ -64,6 +64,7 @@ const summary: Omit<RunSummary, "formatVersion" | "kind"> = {
   seconds: 5,
   peakMemoryBytes: 1e6,
   knownAccuracies: null,
+  exploration: null,
   superNetAccuracy: null,
   projectionGap: null,
   kendallTau: null,

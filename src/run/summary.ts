@@ -21,6 +21,15 @@ export const rankingSchema = z.object({
   trainedCandidates: z.int().min(0),
 });
 
+export const explorationSchema = z.object({
+  /** Connections (candidates of all choices) that any network of the search had, and how many there are. */
+  connectionsTried: z.int().min(0),
+  connections: z.int().min(1),
+  /** The last epoch, from 1, after which the answer was another one than before; 0 where it never changed. */
+  lastChange: z.int().min(0),
+  epochs: z.int().min(0),
+});
+
 export const summarySchema = z.object({
   formatVersion: z.int(),
   kind: z.enum(["search", "train"]),
@@ -56,6 +65,8 @@ export const summarySchema = z.object({
   projectionGap: optionalNumber,
   /** How shared weights rank architectures whose accuracies are known; see course/ranking.ts. */
   kendallTau: rankingSchema.nullable().default(null),
+  /** Of a search: connections that its networks had, and since when its answer stands; see course/exploration.ts. */
+  exploration: explorationSchema.nullable().default(null),
   preset: z.string().nullable().default(null),
   /** Name of the data set's folder. */
   dataset: z.string().default(""),

@@ -159,7 +159,7 @@ describe("JSON", () => {
     [
       "an unknown kind",
       (json) => (json[0].measurement.kind = "other"),
-      'at $[0].measurement.kind: expected one of uniform, gaussian, got "other"',
+      'at $[0].measurement.kind: expected one of uniform, gaussian, frame, got "other"',
     ],
     [
       "a short matrix",

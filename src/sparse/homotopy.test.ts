@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { anyProblem, drawProblem } from "../../test/support/lasso-problems.js";
 import { homotopy, lassoPath, type PathSegment } from "./homotopy.js";
 import { dualityGap } from "./lasso.js";
-import { largestMagnitude, type Matrix, transposedProduct } from "./matrix.js";
+import { largestMagnitude, type Matrix, residualOf, transposedProduct } from "./matrix.js";
 
 const follow = (matrix: Matrix, target: Float64Array, share: number): PathSegment[] => {
   const end = share * largestMagnitude(transposedProduct(matrix, target));
@@ -109,4 +109,34 @@ test("there is no path for b = 0 or from above lambda_max", () => {
   const { matrix, target } = drawProblem("gaussian", 7, 14, 1, 1);
   expect([...lassoPath(matrix, new Float64Array(7), 0)]).toEqual([]);
   expect(follow(matrix, target, 1.01)).toEqual([]);
+});
+
+test("with nonnegative codes every knot satisfies the conditions of Karush, Kuhn and Tucker", () => {
+  fc.assert(
+    fc.property(anyProblem, ({ matrix, target }) => {
+      const largest = Math.max(...transposedProduct(matrix, target));
+      if (largest <= 0) return;
+      for (const { lowerLambda: lambda, solution } of lassoPath(matrix, target, 1e-3 * largest, true)) {
+        const slack = transposedProduct(matrix, residualOf(matrix, solution, target));
+        for (const [index, value] of solution.entries()) {
+          expect(value).toBeGreaterThanOrEqual(-1e-12);
+          expect(slack[index]).toBeLessThanOrEqual(lambda + 1e-8 * largest);
+          if (value > 1e-9) expect(slack[index]).toBeGreaterThanOrEqual(lambda - 1e-8 * largest);
+        }
+      }
+    }),
+    { numRuns: 200, seed: 6 },
+  );
+});
+
+test("nonnegative codes are those of either sign where these have no negative entry", () => {
+  fc.assert(
+    fc.property(anyProblem, ({ matrix, target }) => {
+      const signed = follow(matrix, target, 1e-2);
+      if (signed.some(({ solution }) => solution.some((value) => value < 0))) return;
+      const end = signed.at(-1)!.lowerLambda;
+      expect([...lassoPath(matrix, target, end, true)]).toEqual([...lassoPath(matrix, target, end)]);
+    }),
+    { numRuns: 300, seed: 7 },
+  );
 });

@@ -107,6 +107,7 @@ function nextEvent(
 /**
  * Follows the solution of the LASSO from lambda_max = ||A^T b||_inf, where it leaves 0, down to `minimumLambda`
  * (Osborne et al. 2000; Efron et al. 2004, with the lasso modification). No segments if lambda_max <= minimumLambda.
+ * With `nonnegative` that of the LASSO over z >= 0, which leaves 0 at lambda_max = max A^T b.
  * Every segment is solved afresh from its active set, so that errors do not build up along the path. Coordinates that tie join one
  * after the other, with segments of no length between them. Coordinates whose column depends on active ones stay out.
  * @throws SPARSE_INPUT for an ill-posed problem.
@@ -115,15 +116,17 @@ export function* lassoPath(
   matrix: Matrix,
   target: Float64Array,
   minimumLambda: number,
+  nonnegative = false,
 ): Generator<PathSegment> {
   validateMatrix(matrix, "lasso path");
   validateTarget(matrix, target, "lasso path");
   const start = transposedProduct(matrix, target);
+  const strength = (value: number): number => (nonnegative ? value : Math.abs(value));
   const largest = start.reduce(
-    (best, value, index) => (Math.abs(value) > Math.abs(start[best]) ? index : best),
+    (best, value, index) => (strength(value) > strength(start[best]) ? index : best),
     0,
   );
-  let lambda = Math.abs(start[largest]);
+  let lambda = strength(start[largest]);
   const signs = new Map<number, Sign>([[largest, start[largest] > 0 ? 1 : -1]]);
   let dropped: { index: number; sign: Sign } | null = null;
   let joined = largest;
@@ -142,7 +145,10 @@ export function* lassoPath(
       lambda,
       active,
       signs,
-      (index, sign) => !dependent.has(index) && !(index === dropped?.index && sign === dropped.sign),
+      (index, sign) =>
+        !(nonnegative && sign < 0) &&
+        !dependent.has(index) &&
+        !(index === dropped?.index && sign === dropped.sign),
     );
     const lower = Math.max(minimumLambda, event?.lambda ?? 0);
     const solution = new Float64Array(matrix.columns);

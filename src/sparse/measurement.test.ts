@@ -3,9 +3,10 @@
 import { expect, test } from "vitest";
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { coherence, drawMeasurement, validateMatrix } from "./measurement.js";
+import { squaredColumnNorms } from "./matrix.js";
+import { coherence, drawMeasurement, type MeasurementKind, validateMatrix } from "./measurement.js";
 
-const draw = (kind: "uniform" | "gaussian", rows: number, columns: number, seed = 1) =>
+const draw = (kind: MeasurementKind, rows: number, columns: number, seed = 1) =>
   drawMeasurement(kind, rows, columns, RandomStream.named(seed, "measurement"));
 
 test("entries have the distribution that the kind promises", () => {
@@ -46,6 +47,30 @@ test("uniform columns are nearly parallel, gaussian ones are not", () => {
   expect(uniform).toBeGreaterThan(0.7);
   expect(uniform).toBeLessThan(0.8);
   expect(gaussian).toBeLessThan(0.35);
+});
+
+test("a frame has unit columns, and they lie farther apart than any that are drawn", () => {
+  for (const [rows, columns] of [
+    [7, 14],
+    [7, 35],
+    [12, 15],
+  ]) {
+    const frame = draw("frame", rows, columns);
+    for (const square of squaredColumnNorms(frame)) expect(square).toBeCloseTo(1, 12);
+    const drawn = Array.from(
+      { length: 20 },
+      (_, seed) => coherence(draw("gaussian", rows, columns, seed)).max,
+    );
+    expect(coherence(frame).max).toBeLessThan(Math.min(...drawn));
+    // No n unit columns can be closer to orthogonal than the Welch bound, and these are within a half of it.
+    const welch = Math.sqrt((columns - rows) / (rows * (columns - 1)));
+    expect(coherence(frame).max).toBeGreaterThanOrEqual(welch - 1e-12);
+    expect(coherence(frame).max).toBeLessThan(1.6 * welch);
+  }
+});
+
+test("as many columns of a frame as rows are orthogonal", () => {
+  expect(coherence(draw("frame", 7, 7)).max).toBeLessThan(0.05);
 });
 
 test.each([

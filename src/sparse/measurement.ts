@@ -7,8 +7,10 @@ import { columnsOf, dot, type Matrix, squaredColumnNorms } from "./matrix.js";
 /**
  * `uniform`: entries uniform in [0, 1), as in the authors' program; its columns are nearly parallel.
  * `gaussian`: entries N(0, 1/m), whose columns are nearly orthogonal, as compressed sensing wants them.
+ * `frame`: columns of length 1, drawn evenly from all directions and then pushed apart: low coherence, and no column that
+ * stands back behind others (a frame in the sense of compressed sensing).
  */
-export const measurementKinds = ["uniform", "gaussian"] as const;
+export const measurementKinds = ["uniform", "gaussian", "frame"] as const;
 
 export type MeasurementKind = (typeof measurementKinds)[number];
 
@@ -35,9 +37,51 @@ export function drawMeasurement(
         "SPARSE_INPUT",
         `measurement: expected ${name} to be a positive whole number, got ${size}`,
       );
+  if (kind === "frame") return { kind, rows, columns, data: drawFrame(rows, columns, stream) };
   const deviation = 1 / Math.sqrt(rows);
   const draw = kind === "uniform" ? () => stream.uniform() : () => deviation * stream.normal();
   return { kind, rows, columns, data: Float64Array.from({ length: rows * columns }, draw) };
+}
+
+/** Steps in which columns are pushed apart, and the length of the first and the last one; coherence hardly falls any more after them. */
+const pushes = 400;
+const firstPush = 0.3;
+const lastPush = 0.003;
+
+/**
+ * Unit columns that lie far apart: descends the sum over all pairs of cos^6, which the closest pairs rule, along the sphere.
+ * @returns the entries of an m x n matrix, row by row
+ */
+function drawFrame(rows: number, columns: number, stream: RandomStream): Float64Array {
+  const unit = (column: Float64Array): Float64Array => {
+    const length = Math.sqrt(dot(column, column));
+    return column.map((value) => value / length);
+  };
+  let frame = Array.from({ length: columns }, () =>
+    unit(Float64Array.from({ length: rows }, () => stream.normal())),
+  );
+  for (let push = 0; push < pushes; push++) {
+    const size = firstPush * (lastPush / firstPush) ** (push / (pushes - 1));
+    const slopes = frame.map((column) => {
+      const slope = new Float64Array(rows);
+      for (const other of frame) {
+        if (other === column) continue;
+        const cosine = dot(column, other);
+        for (let row = 0; row < rows; row++) slope[row] += cosine ** 5 * other[row];
+      }
+      return slope;
+    });
+    // One length for all: the closest pairs move most.
+    const steepest = Math.max(...slopes.map((slope) => Math.sqrt(dot(slope, slope))));
+    if (steepest < 1e-9) break;
+    frame = frame.map((column, index) =>
+      unit(column.map((value, row) => value - (size * slopes[index][row]) / steepest)),
+    );
+  }
+  const data = new Float64Array(rows * columns);
+  for (const [index, column] of frame.entries())
+    for (let row = 0; row < rows; row++) data[row * columns + index] = column[row];
+  return data;
 }
 
 /**

@@ -47,6 +47,8 @@ export interface RecoveryOptions {
   readonly solver?: SolverName;
   /** The predecessor of every candidate, where at most one may be kept of any predecessor. */
   readonly distinct?: readonly number[];
+  /** Only z >= 0: a candidate is chosen for what speaks for it, never for what speaks against it. For `path` alone. */
+  readonly nonnegative?: boolean;
 }
 
 export interface Recovery {
@@ -77,12 +79,14 @@ interface Selection {
 type Slot = (index: number) => number;
 
 function validateOptions(matrix: Matrix, options: RecoveryOptions): Slot {
-  const { sparsity, distinct } = options;
+  const { sparsity, distinct, nonnegative, method } = options;
   const refuse = (what: string): never => {
     throw new IstaError("SPARSE_INPUT", `recovery: ${what}`);
   };
   if (!Number.isInteger(sparsity) || sparsity < 1 || sparsity > matrix.columns)
     refuse(`expected s from 1 to the ${matrix.columns} columns of A, got ${sparsity}`);
+  if (nonnegative && method !== "path")
+    refuse(`expected the recovery "path" for nonnegative codes, got ${JSON.stringify(method)}`);
   if (distinct === undefined) return (index) => index;
   if (distinct.length !== matrix.columns)
     refuse(`expected a predecessor for each of the ${matrix.columns} columns of A, got ${distinct.length}`);
@@ -94,9 +98,10 @@ function validateOptions(matrix: Matrix, options: RecoveryOptions): Slot {
   return (index) => distinct[index];
 }
 
-/** Indices by falling magnitude of `scores`, equal ones by rising index. */
-function byMagnitude(scores: Float64Array): number[] {
-  return Array.from(scores.keys()).sort((a, b) => Math.abs(scores[b]) - Math.abs(scores[a]) || a - b);
+/** Indices by falling magnitude of `scores`, or by falling value; equal ones by rising index. */
+function byStrength(scores: Float64Array, signed = false): number[] {
+  const strengths = signed ? scores : scores.map(Math.abs);
+  return Array.from(scores.keys()).sort((a, b) => strengths[b] - strengths[a] || a - b);
 }
 
 /** The `count` first of `candidates`, one from any slot, besides those chosen already. */
@@ -126,7 +131,7 @@ function selectTop(matrix: Matrix, target: Float64Array, options: RecoveryOption
       `recovery: ${solver} stopped after ${result.iterations} iterations at a relative duality gap of ${result.dualityGap.toExponential(1)}; raise lambda or take the homotopy solver`,
     );
   const { solution } = result;
-  const nonzero = byMagnitude(solution).filter((index) => solution[index] !== 0);
+  const nonzero = byStrength(solution).filter((index) => solution[index] !== 0);
   const kept = takeDistinct(nonzero, sparsity, slot, []);
   return { values: new Map(kept.map((index) => [index, solution[index]])), nonzeros: nonzero.length, lambda };
 }
@@ -138,11 +143,11 @@ const pathEnd = 1e-10;
  * The last segment with `sparsity` active coordinates, or where there is none the last with fewer. A path of b in the span of
  * fewer than s columns never gets there.
  */
-function lastOfSize(matrix: Matrix, target: Float64Array, sparsity: number) {
+function lastOfSize(matrix: Matrix, target: Float64Array, sparsity: number, nonnegative: boolean) {
   const largest = largestMagnitude(transposedProduct(matrix, target));
   let best: { active: readonly number[]; solution: Float64Array; lowerLambda: number } | null = null;
   let segments = 0;
-  for (const segment of lassoPath(matrix, target, pathEnd * largest)) {
+  for (const segment of lassoPath(matrix, target, pathEnd * largest, nonnegative)) {
     const size = segment.active.length;
     if (size === sparsity || (size < sparsity && (best === null || best.active.length <= size)))
       best = segment;
@@ -152,17 +157,19 @@ function lastOfSize(matrix: Matrix, target: Float64Array, sparsity: number) {
 }
 
 function selectOnPath(matrix: Matrix, target: Float64Array, options: RecoveryOptions, slot: Slot): Selection {
+  const { sparsity, nonnegative = false } = options;
   let allowed = Array.from({ length: matrix.columns }, (_, index) => index);
   for (;;) {
     const restricted = columnsOf(matrix, allowed);
-    const last = lastOfSize(restricted, target, options.sparsity);
+    const last = lastOfSize(restricted, target, sparsity, nonnegative);
     if (last === null) return { values: new Map(), nonzeros: 0, lambda: 0 };
-    const ranked = byMagnitude(last.solution).filter((position) => last.active.includes(position));
+    const ranked = byStrength(last.solution).filter((position) => last.active.includes(position));
     const members = ranked.map((position) => allowed[position]);
     const winners = takeDistinct(members, members.length, slot, []);
     if (winners.length === members.length) {
-      // Members of an active set are independent; the refit can only fail by rounding, and then the LASSO values stand.
-      const refit = leastSquares(columnsOf(matrix, members), target);
+      // Members of an active set are independent; the refit fails by rounding, or has a sign that it must not: the LASSO values stand.
+      const fitted = leastSquares(columnsOf(matrix, members), target);
+      const refit = nonnegative && fitted?.some((value) => value < 0) ? null : fitted;
       const values = members.map((index, rank): [number, number] => [
         index,
         refit === null ? last.solution[ranked[rank]] : refit[rank],
@@ -192,7 +199,9 @@ export function recover(matrix: Matrix, compressed: Float64Array, options: Recov
   const remainder = residualOf(matrix, code, compressed);
   const chosen = [...values.keys()];
   const added = takeDistinct(
-    byMagnitude(transposedProduct(matrix, remainder)).filter((index) => !values.has(index)),
+    byStrength(transposedProduct(matrix, remainder), options.nonnegative).filter(
+      (index) => !values.has(index),
+    ),
     options.sparsity - chosen.length,
     slot,
     chosen,

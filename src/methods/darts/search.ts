@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { IstaError } from "../../base/errors.js";
 import type { BatchFigures } from "../../course/batch-step.js";
+import { controlledGradients } from "../../course/control.js";
 import { batchGradients, descend } from "../../course/descent.js";
 import { cosine } from "../../course/schedules.js";
 import { heldOutBatch } from "../../course/sources.js";
@@ -113,8 +114,11 @@ export class DenseSearch<Options extends DenseOptions = DenseOptions> implements
     const heldOut = epoch < this.restEpochs ? null : await heldOutBatch(sources, epoch, index);
     const batch = await sources.training.batch(epoch, index);
     const place = { epoch, index, learningRate: this.learningRate(epoch) };
-    if (heldOut !== null)
-      this.logits = scope(() => learnFrom(network, softmaxes, this.held, heldOut, { adam, loss, place }));
+    if (heldOut !== null) {
+      const controlled = (found: readonly Float32Array[]) => controlledGradients(this.config, found, place);
+      const learning = { adam, loss, place, controlled };
+      this.logits = scope(() => learnFrom(network, softmaxes, this.held, heldOut, learning));
+    }
     return scope(() => {
       const forward = { training: true, weights: this.weights() };
       const parameters = [...network.trainable.values()];

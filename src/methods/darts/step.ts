@@ -14,6 +14,14 @@ export function weightTensors(softmaxes: readonly Softmax[], logits: readonly Lo
   );
 }
 
+export interface LogitLearning {
+  readonly adam: AdamOptions;
+  readonly loss: LossOptions;
+  readonly place: StepPlace;
+  /** What the logits learn from in place of the gradients of the weights; for control runs. */
+  controlled(gradients: readonly Float32Array[]): readonly Float32Array[];
+}
+
 /**
  * One batch through the network and back to the logits. To be called in a scope.
  * @returns the logits after their step
@@ -24,7 +32,7 @@ export function learnFrom(
   softmaxes: readonly Softmax[],
   logits: readonly Logits[],
   batch: Batch,
-  { adam, loss, place }: { adam: AdamOptions; loss: LossOptions; place: StepPlace },
+  { adam, loss, place, controlled }: LogitLearning,
 ): readonly Logits[] {
   const weights = weightTensors(softmaxes, logits);
   for (const leaf of weights.values()) leaf.setRequiresGrad(true);
@@ -37,10 +45,12 @@ export function learnFrom(
     [...weights.values()],
     place,
   );
-  const slopes = new Map<string, Float32Array>();
+  const found = new Map<string, Float32Array>();
   for (const [index, slope] of gradients.entries()) {
     requireFinite(slope, `the weights ${names[index]}`, place);
-    if (slope !== null) slopes.set(names[index], slope.toFloat32Array());
+    if (slope !== null) found.set(names[index], slope.toFloat32Array());
   }
+  const learnt = controlled([...found.values()]);
+  const slopes = new Map([...found.keys()].map((name, index) => [name, learnt[index]]));
   return stepLogits(logits, logitGradients(softmaxes, logits, slopes), adam);
 }

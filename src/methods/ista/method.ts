@@ -2,7 +2,7 @@
 import { requireHeldOut } from "../checks.js";
 import type { Method } from "../method.js";
 import { largestNetwork } from "../selections.js";
-import { istaOptions, oneStageOptions } from "./options.js";
+import { istaOptions, oneStageOptions, trialOptions } from "./options.js";
 
 export const twoStage: Method = {
   name: "ista-two-stage",
@@ -34,5 +34,20 @@ export const oneStage: Method = {
   load: async () => {
     const { OneStageSearch } = await import("./one-stage.js");
     return (context) => new OneStageSearch(context);
+  },
+};
+
+export const trials: Method = {
+  name: "ista-trials",
+  description:
+    "sparse codes learn from the held-out losses of many short trainings, each of a network recovered from them",
+  options: trialOptions,
+  defaults: { epochs: 100, learningRate: 0.1, finalLearningRate: 0, batchSize: 64 },
+  check: requireHeldOut,
+  passesPerStep: 3,
+  plan: (space, shape) => largestNetwork(space, shape, space.norms.twoStageSuperNet),
+  load: async () => {
+    const { TrialSearch } = await import("./trials.js");
+    return (context) => new TrialSearch(context);
   },
 };

@@ -63,7 +63,7 @@ export class OneStageSearch extends IstaSearch<IstaOptions & OneStageOptions> im
     const learningRate = this.learningRate(epoch);
     const place = { epoch, index, learningRate };
     const figures = scope(() => {
-      const learning = { codes: this.adam, parameters: [...network.trainable.values()] };
+      const learning = this.codeLearning([...network.trainable.values()], place);
       const forward = { training: true, dropPath: this.dropPath(epoch, index) };
       const trip = takeTrip(network, this.codes, batch, learning, forward, config, place);
       descend(network, this.context.sgd, trip.gradients, { ...config, learningRate }, place);

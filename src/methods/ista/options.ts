@@ -15,7 +15,9 @@ export const istaOptions = {
   measurement: z
     .enum(measurementKinds)
     .default("uniform")
-    .describe("distribution of the measurement matrices: uniform in [0, 1) or normal with variance 1/m"),
+    .describe(
+      "measurement matrices: entries uniform in [0, 1), normal with variance 1/m, or a frame of unit columns far apart",
+    ),
   compressedLength: count("length m of the compressed code of a choice").default(7),
   lambda: notNegative("weight of the L1 norm in the LASSO").default(1e-5),
   distinctPredecessors: z
@@ -38,7 +40,42 @@ export const oneStageOptions = {
   ).default(1e-3),
 };
 
+/** The same option with another default. */
+const withDefault = <Type extends z.ZodType>(
+  option: z.ZodDefault<Type>,
+  value: z.util.NoUndefined<z.output<Type>>,
+) => option.unwrap().default(value).describe(option.description!);
+
+/** Of the search by trials alone; the epochs of such a search are its trials. */
+export const trialOptions = {
+  measurement: withDefault(istaOptions.measurement, "frame"),
+  compressedLength: withDefault(istaOptions.compressedLength, 12),
+  distinctPredecessors: withDefault(istaOptions.distinctPredecessors, true),
+  trialSteps: count("training steps of a trial").default(100),
+  warmupTrials: count("trials at the start whose codes are drawn evenly from all directions", 2).default(24),
+  perturbation: notNegative(
+    "how far codes are perturbed before a trial is recovered from them: 1 = by what is not known of them yet, 0 = not at all",
+  ).default(1),
+  heldOutImages: count("held-out images by which a trial is judged; all, where there are fewer").default(
+    2048,
+  ),
+  statisticsBatches: count(
+    "training batches from which batch-norm statistics of a trial are computed before it is judged; 0 = those gathered while it was trained",
+    0,
+  ).default(4),
+  finalists: count(
+    "networks that are trained longer after the last trial, to choose among them; 0 = the recovered one is taken",
+    0,
+  ).default(0),
+  finalRounds: count(
+    "rounds of that choice: half as many networks in each, trained twice as long",
+    1,
+  ).default(3),
+};
+
 const istaSchema = z.object(istaOptions);
 const oneStageSchema = z.object(oneStageOptions);
+const trialSchema = z.object(trialOptions);
+export type TrialOptions = z.output<typeof trialSchema>;
 export type IstaOptions = z.output<typeof istaSchema>;
 export type OneStageOptions = z.output<typeof oneStageSchema>;

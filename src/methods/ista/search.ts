@@ -1,5 +1,8 @@
 // What the two searches of ISTA-NAS share: the super-net that the codes choose, and recovery at the end of an epoch.
 import { IstaError } from "../../base/errors.js";
+import { controlledGradients } from "../../course/control.js";
+import type { StepPlace } from "../../course/descent.js";
+import type { Tensor } from "../../engine/tensor.js";
 import { Network } from "../../nn/network.js";
 import type { AffineRule } from "../../nn/plan.js";
 import type { JsonObject } from "../../run/records.js";
@@ -21,12 +24,12 @@ import { searchWeights } from "../../sparse/weights.js";
 import type { EpochReport, SearchContext } from "../method.js";
 import type { IstaOptions } from "./options.js";
 import { changeLines, choiceRecords } from "./report.js";
-import { vectorsOf, weightVectors } from "./step.js";
+import { type Learning, vectorsOf, weightVectors } from "./step.js";
 
 export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   readonly network: Network;
   protected readonly config: SearchContext["config"] & Options;
-  protected readonly adam: AdamOptions;
+  private readonly adam: AdamOptions;
   private readonly recovery: readonly RecoveryOptions[];
   private held: Codes;
   private rejectedUpdates = 0;
@@ -63,6 +66,15 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
       recompute: this.config.recompute,
       trainsAffine: this.trainsAffine,
     });
+  }
+
+  /** A step in which the codes learn, and these parameters. */
+  protected codeLearning(parameters: readonly Tensor[], place: StepPlace): Learning {
+    return {
+      codes: this.adam,
+      parameters,
+      controlled: (gradients) => controlledGradients(this.config, gradients, place),
+    };
   }
 
   get codes(): Codes {

@@ -14,6 +14,8 @@ import { type Codes, stepCodes, weightsOf } from "../../sparse/codes.js";
 export interface Learning {
   /** Adam on b; null where the codes are held. */
   readonly codes: AdamOptions | null;
+  /** What the codes learn from in place of dL/dw_S; for control runs. */
+  readonly controlled?: (gradients: readonly Float32Array[]) => readonly Float32Array[];
   /** The network's parameters whose gradients are wanted. */
   readonly parameters: readonly Tensor[];
 }
@@ -65,9 +67,11 @@ export function takeTrip(
 
   // dL/dw -> dL/db = A_S dL/dw -> b. A choice that the loss does not depend on has the gradient zero.
   const codeGradients = codes.map(({ recovery }) => new Float64Array(recovery.support.length));
-  for (const [position, index] of active.entries()) {
+  const found = active.map((index, position) => {
     requireFinite(slopes[position], `the weights of ${choices[index].name}`, place);
-    codeGradients[index].set(slopes[position]?.toFloat32Array() ?? []);
-  }
+    return slopes[position]?.toFloat32Array() ?? new Float32Array(codeGradients[index].length);
+  });
+  const learnt = learning.controlled?.(found) ?? found;
+  for (const [position, index] of active.entries()) codeGradients[index].set(learnt[position]);
   return { figures, gradients, codes: stepCodes(codes, codeGradients, learning.codes) };
 }

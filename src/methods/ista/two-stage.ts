@@ -33,7 +33,7 @@ export class TwoStageSearch extends IstaSearch implements Search {
     const place = { epoch, index, learningRate: this.learningRate(epoch) };
     const forward = { training: true };
     scope(() => {
-      const learning = { codes: this.adam, parameters: [] };
+      const learning = this.codeLearning([], place);
       this.codes = takeTrip(network, this.codes, heldOut, learning, forward, config, place).codes;
     });
     return scope(() => {

@@ -4,6 +4,7 @@ import { IstaError } from "../../base/errors.js";
 import { formatPercent } from "../../base/format.js";
 import { RandomStream } from "../../base/random.js";
 import type { BatchFigures } from "../../course/batch-step.js";
+import { controlledScore } from "../../course/control.js";
 import { batchGradients, descend } from "../../course/descent.js";
 import type { Evaluation } from "../../course/evaluate.js";
 import { cosine, dropPathProbability } from "../../course/schedules.js";
@@ -119,7 +120,7 @@ export class RandomSearch implements Search {
     const trained = this.drawn[number];
     if ((epoch + 1) % this.epochsEach === 0) {
       // Something is held out: the configuration was checked.
-      const score = found!.top1;
+      const score = controlledScore(this.config, found!.top1, `candidate-${number}`);
       this.scores = [...this.scores, score];
       const best = this.drawn.indexOf(this.selection);
       lines.push(

@@ -2,6 +2,7 @@
 import { formatPercent } from "../../base/format.js";
 import { RandomStream } from "../../base/random.js";
 import type { BatchFigures } from "../../course/batch-step.js";
+import { controlledScore } from "../../course/control.js";
 import { batchGradients, descend } from "../../course/descent.js";
 import { type Evaluation, evaluate } from "../../course/evaluate.js";
 import { borrowing } from "../../course/projection.js";
@@ -149,7 +150,7 @@ export class SposSearch implements Search {
         if (stop()) return null;
         const found = await this.judge(selection, statistics, validation, stop);
         done += 1;
-        return found === null ? null : found.top1;
+        return found === null ? null : controlledScore(config, found.top1, `evaluation-${done}`);
       },
       onGeneration: ([best]) =>
         line(

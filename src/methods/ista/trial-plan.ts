@@ -1,0 +1,187 @@
+// Which network each trial trains: recovered from perturbed codes that the losses so far speak for. No tensors.
+import { IstaError } from "../../base/errors.js";
+import { RandomStream } from "../../base/random.js";
+import { type Selection, type Space, selectionKey } from "../../space/space.js";
+import { type CodedChoice, recoveryOptions } from "../../sparse/codes.js";
+import { fitLossModel, type LossModel, rankScores } from "../../sparse/loss-model.js";
+import { drawMeasurement, type Measurement } from "../../sparse/measurement.js";
+import { type Recovery, type RecoveryOptions, recover } from "../../sparse/recovery.js";
+import type { TrialOptions } from "./options.js";
+
+/** A network that was trained from its first weights on, and its held-out loss. */
+export interface Trial {
+  readonly selection: Selection;
+  readonly loss: number;
+}
+
+/** Trials of equal length. The first round explores; in each later one, half as many networks are trained twice as long. */
+export interface Round {
+  readonly trials: number;
+  readonly steps: number;
+}
+
+export interface TrialTask {
+  readonly space: Space;
+  readonly seed: number;
+  /** Trials of the first round. */
+  readonly epochs: number;
+  /** Whether a network that keeps these candidates is within the size budget. */
+  fits(selection: Selection): boolean;
+}
+
+/** Draws for one network before the budget is taken to be out of reach. */
+const mostDraws = 10_000;
+/** Draws for a network that was not tried yet, before one is tried that was. */
+const drawsForNew = 50;
+/** Draws from which the finalists are taken, besides all that was tried. */
+const drawsForFinalists = 400;
+
+export class TrialPlan {
+  readonly rounds: readonly Round[];
+  readonly measurements: readonly Measurement[];
+  private readonly recovery: readonly RecoveryOptions[];
+
+  constructor(
+    private readonly task: TrialTask,
+    private readonly options: TrialOptions,
+  ) {
+    const { space, seed, epochs } = task;
+    const { trialSteps, finalists, finalRounds, measurement, compressedLength } = options;
+    const rounds = [{ trials: epochs, steps: trialSteps }];
+    for (let round = 1; round <= finalRounds; round++) {
+      const trials = Math.floor(finalists / 2 ** (round - 1));
+      if (trials >= 2) rounds.push({ trials, steps: trialSteps * 2 ** round });
+    }
+    this.rounds = rounds;
+    const coded = space.choices.map(
+      ({ id, candidates, kept, distinctPredecessors }): CodedChoice => ({
+        id,
+        predecessors: candidates.map(({ predecessor }) => predecessor),
+        kept,
+        distinctPredecessors:
+          distinctPredecessors ||
+          (options.distinctPredecessors && new Set(candidates.map((one) => one.predecessor)).size >= kept),
+      }),
+    );
+    this.measurements = coded.map(({ id, predecessors }) =>
+      drawMeasurement(
+        measurement,
+        compressedLength,
+        predecessors.length,
+        RandomStream.named(seed, `measurement/${id}`),
+      ),
+    );
+    this.recovery = coded.map((choice) => ({
+      // The path does not depend on lambda.
+      ...recoveryOptions(choice, { method: "path", lambda: 0 }),
+      nonnegative: true,
+    }));
+  }
+
+  get trialCount(): number {
+    return this.rounds.reduce((sum, { trials }) => sum + trials, 0);
+  }
+
+  /** The round of a trial, and its number in it; both from 0. */
+  placeOf(number: number): { round: number; position: number } {
+    let position = number;
+    for (const [round, { trials }] of this.rounds.entries()) {
+      if (position < trials) return { round, position };
+      position -= trials;
+    }
+    throw new RangeError(`trial plan: expected a trial below ${this.trialCount}, got ${number}`);
+  }
+
+  stepsOf(number: number): number {
+    return this.rounds[this.placeOf(number).round].steps;
+  }
+
+  /**
+   * The network of the trial after those of the history; the same for the same history.
+   * @throws IstaError BUDGET_IMPOSSIBLE
+   */
+  next(history: readonly Trial[]): Selection {
+    const { round, position } = this.placeOf(history.length);
+    if (round > 0) return this.contestants(history, round)[position];
+    const { warmupTrials, perturbation } = this.options;
+    const stream = RandomStream.named(this.task.seed, `trial-${history.length}`);
+    const model = history.length < warmupTrials ? null : this.model(history);
+    const tried = new Set(history.map(({ selection }) => selectionKey(selection)));
+    let selection = this.drawn(model, perturbation, stream);
+    for (let draw = 1; draw < drawsForNew && tried.has(selectionKey(selection)); draw++)
+      // Ever farther away, where all that is near was tried.
+      selection = this.drawn(model, perturbation * (1 + draw / 10), stream);
+    return selection;
+  }
+
+  /** The codes that the trials of the first round speak for. */
+  model(history: readonly Trial[]): LossModel {
+    const trials = history.slice(0, this.rounds[0].trials);
+    const supports = trials.map(({ selection }) => selection);
+    return fitLossModel(this.measurements, supports, rankScores(trials.map(({ loss }) => loss)));
+  }
+
+  /** The sparse codes that are recovered from compressed ones. */
+  recovered(codes: readonly Float64Array[]): Recovery[] {
+    return codes.map((code, choice) => recover(this.measurements[choice], code, this.recovery[choice]));
+  }
+
+  /** The architecture that the history speaks for: of those trained longest the one of the lowest loss; before, the recovered one. */
+  answer(history: readonly Trial[]): Selection {
+    const round = history.length === 0 ? 0 : this.placeOf(history.length - 1).round;
+    if (round > 0) return this.ranked(history, round)[0].selection;
+    if (history.length < this.options.warmupTrials) return this.next(history);
+    const found = this.recovered(this.model(history).mean).map(({ support }) => support);
+    return this.task.fits(found) ? found : this.ranked(history, 0)[0].selection;
+  }
+
+  /** The trials of a round so far, the best first. */
+  private ranked(history: readonly Trial[], round: number): Trial[] {
+    const start = this.rounds.slice(0, round).reduce((sum, { trials }) => sum + trials, 0);
+    return history.slice(start, start + this.rounds[round].trials).sort((a, b) => a.loss - b.loss);
+  }
+
+  /** What a later round compares. */
+  private contestants(history: readonly Trial[], round: number): Selection[] {
+    const count = this.rounds[round].trials;
+    if (round > 1)
+      return this.ranked(history, round - 1)
+        .slice(0, count)
+        .map(({ selection }) => selection);
+    // Those of the highest scores among all that was tried, and what perturbed codes recover.
+    const model = this.model(history);
+    const stream = RandomStream.named(this.task.seed, "finalists");
+    const pool = new Map<string, Selection>();
+    const add = (selection: Selection) => pool.set(selectionKey(selection), selection);
+    const recovered = this.recovered(model.mean).map(({ support }) => support);
+    if (this.task.fits(recovered)) add(recovered);
+    for (const { selection } of history.slice(0, this.rounds[0].trials)) add(selection);
+    const scale = this.options.perturbation || 1;
+    for (let draw = 0; draw < drawsForFinalists || pool.size < count; draw++) {
+      if (draw === mostDraws) break;
+      add(this.drawn(model, scale * (1 + draw / drawsForFinalists), stream));
+    }
+    const scored = [...pool.values()].map((selection) => ({ selection, score: model.score(selection) }));
+    const chosen = scored.sort((a, b) => b.score - a.score).slice(0, count);
+    // Small spaces have fewer networks than there are places.
+    return Array.from({ length: count }, (_, place) => chosen[place % chosen.length].selection);
+  }
+
+  /** Recovers a network within the budget from codes that are perturbed, or, without a model, drawn evenly from all directions. */
+  private drawn(model: LossModel | null, scale: number, stream: RandomStream): Selection {
+    const rows = this.options.compressedLength;
+    for (let draw = 0; draw < mostDraws; draw++) {
+      // Where hardly any network fits, the codes have to go farther.
+      const codes = model
+        ? model.perturbed(scale * (1 + draw / 100), stream)
+        : this.measurements.map(() => Float64Array.from({ length: rows }, () => stream.normal()));
+      const selection = this.recovered(codes).map(({ support }) => support);
+      if (this.task.fits(selection)) return selection;
+      if (model !== null && scale === 0) return this.drawn(model, 0.1, stream);
+    }
+    throw new IstaError(
+      "BUDGET_IMPOSSIBLE",
+      `trials: no network within the size budget among ${mostDraws} that were recovered; raise the budget or take fewer cells or channels`,
+    );
+  }
+}

@@ -1,0 +1,122 @@
+// The search by trials on real images: each trial alone, from the same weights; controls; a whole run; resumption.
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { advance, type CourseOf, type SearchFlags, searchConfig } from "../../../test/support/courses.js";
+import { smallSearch, spaceNames } from "../../../test/support/method-courses.js";
+import { expectExactResumption } from "../../../test/support/resumption.js";
+import { silentObserver } from "../../course/loop.js";
+import { liveTensorCount } from "../../engine/tensor.js";
+import { sameSelection, validateSelection } from "../../space/space.js";
+import { runSearch } from "../run-search.js";
+import type { TrialSearch } from "./trials.js";
+
+const folder = mkdtempSync(join(tmpdir(), "ista-nas-trials-"));
+const opened: CourseOf<TrialSearch>[] = [];
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => {
+  vi.restoreAllMocks();
+  for (const course of opened.splice(0)) course.dispose();
+  expect(liveTensorCount()).toBe(0);
+});
+
+const short = { epochs: 4, trialSteps: 2, warmupTrials: 3, heldOutImages: 16, finalists: 2, finalRounds: 1 };
+const make = async (space: string, flags: SearchFlags = {}): Promise<CourseOf<TrialSearch>> =>
+  (await smallSearch("ista-trials", space, { ...short, ...flags })) as CourseOf<TrialSearch>;
+async function open(space: string, flags: SearchFlags = {}): Promise<CourseOf<TrialSearch>> {
+  opened.push(await make(space, flags));
+  return opened.at(-1)!;
+}
+
+describe.each(spaceNames)("in %s", (space) => {
+  it("trains one network after the other, each from the same first weights", async () => {
+    const course = await open(space);
+    const { search } = course;
+    const stem = () => search.network.stateDict().get("stem.0.weight")!.data;
+    const first = { stem: stem(), network: search.network.description.selection };
+    validateSelection(course.context.space, first.network);
+    expect(course.epochCount).toBe(6);
+    const [outcome] = await advance(course, { epoch: 0, step: 0 }, 2);
+    expect(outcome.record.genotype).toEqual(course.context.space.toGenotype(first.network));
+    expect(sameSelection(search.network.description.selection, first.network)).toBe(false);
+    expect(stem()).toEqual(first.stem);
+    expect(course.context.sgd.stateDict().size).toBe(0);
+    await course.step(1, 0);
+    expect(stem()).not.toEqual(first.stem);
+  });
+
+  it("goes on bit for bit, inside of trials and between them, into the final round", async () => {
+    await expectExactResumption(() => make(space), 12, [0, 1, 2, 7, 8, 9, 11], {
+      opened,
+      folder: join(folder, space),
+    });
+  });
+});
+
+describe("trials", () => {
+  it("of the final round are longer, and the best of them is the answer", async () => {
+    const course = await open("nas-bench-201");
+    const outcomes = await advance(course, { epoch: 0, step: 0 }, 8);
+    expect(outcomes).toHaveLength(4);
+    expect([course.phase, course.stepCount]).toEqual(["final round 1/1", 4]);
+    const finals = await advance(course, { epoch: 4, step: 0 }, 8);
+    const [better] = finals
+      .map(({ record }) => record)
+      .sort((a, b) => Number(a.validationLoss) - Number(b.validationLoss));
+    expect(course.context.space.toGenotype(course.search.selection)).toEqual(better.genotype);
+    expect(finals.at(-1)!.record.connectionsTried).toBeGreaterThan(6);
+  });
+
+  it("see the same batches, and are judged by the same held-out images", async () => {
+    const course = await open("nas-bench-201", { heldOutImages: 8 });
+    const { sources } = course.context;
+    const seen: string[] = [];
+    for (const part of ["training", "validation"] as const) {
+      const source = sources[part]!;
+      const batch = source.batch.bind(source);
+      vi.spyOn(source, "batch").mockImplementation((epoch, index) => {
+        seen.push(`${part} ${epoch} ${index}`);
+        return batch(epoch, index);
+      });
+    }
+    await advance(course, { epoch: 0, step: 0 }, 2);
+    const first = seen.splice(0);
+    await advance(course, { epoch: 1, step: 0 }, 2);
+    expect(seen).toEqual(first);
+    expect(first.filter((one) => one.startsWith("validation"))).toEqual(["validation 0 0"]);
+  });
+
+  it("with random gradients are judged by noise", async () => {
+    const [fair, control] = [
+      await open("nas-bench-201"),
+      await open("nas-bench-201", { control: "random-gradients" }),
+    ];
+    const losses = (course: CourseOf<TrialSearch>) =>
+      (course.save().state as { trials: { loss: number }[] }).trials.map(({ loss }) => loss);
+    const [[one], [other]] = [
+      await advance(fair, { epoch: 0, step: 0 }, 2),
+      await advance(control, { epoch: 0, step: 0 }, 2),
+    ];
+    expect(other.record.validationLoss).toBe(one.record.validationLoss);
+    expect(losses(fair)).toEqual([one.record.validationLoss]);
+    expect(losses(control)).not.toEqual(losses(fair));
+  });
+
+  it("are refused where nothing is held out", () => {
+    expect(() => searchConfig({ method: "ista-trials", validationFraction: 0 })).toThrow(/share above 0/);
+  });
+});
+
+it("is a run like any other", async () => {
+  const out = join(folder, "run");
+  const config = searchConfig({ method: "ista-trials", space: "nas-bench-201", ...short });
+  const lines: string[] = [];
+  const observer = { ...silentObserver, line: (text: string) => lines.push(text) };
+  const { summary } = await runSearch({ config, out }, { observer, stop: () => false });
+  expect(summary.status).toBe("finished");
+  expect(summary.exploration).toMatchObject({ connections: 30, epochs: 6 });
+  expect(lines.some((line) => /^explored \d+ of 30 connections/.test(line))).toBe(true);
+  expect(existsSync(join(out, "genotype.json"))).toBe(true);
+  expect(readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n")).toHaveLength(6);
+});

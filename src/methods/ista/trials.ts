@@ -1,0 +1,193 @@
+// Search by trials: compressed codes learn from the held-out losses of networks that they recover, each trained from its first weights.
+//
+// A derivative of the loss says nothing of a candidate that is not in the network, and weights that many networks share are trained too
+// little to tell them apart. A short training of one network says something of the whole of it; see sparse/loss-model.ts for how the
+// codes learn from that. Every network satisfies the sparsity constraint in every update.
+import { z } from "zod";
+import { IstaError } from "../../base/errors.js";
+import type { BatchFigures } from "../../course/batch-step.js";
+import { controlledScore } from "../../course/control.js";
+import { batchGradients, descend } from "../../course/descent.js";
+import { type Evaluation, evaluate } from "../../course/evaluate.js";
+import { cosine } from "../../course/schedules.js";
+import { recomputeStatistics } from "../../course/statistics.js";
+import type { BatchSource } from "../../data/index.js";
+import { scope, type Tensor } from "../../engine/tensor.js";
+import { Network } from "../../nn/network.js";
+import type { JsonObject } from "../../run/records.js";
+import { sizeOfSelection } from "../../space/counts.js";
+import { type Selection, superNetwork, validateSelection } from "../../space/space.js";
+import type { EpochReport, Search, SearchContext } from "../method.js";
+import { selectionLines } from "../report.js";
+import type { TrialOptions } from "./options.js";
+import { type Trial, TrialPlan } from "./trial-plan.js";
+
+const stateSchema = z.object({
+  trials: z.array(z.object({ selection: z.array(z.array(z.int().min(0))), loss: z.number() })),
+});
+
+export class TrialSearch implements Search {
+  private readonly config: SearchContext["config"] & TrialOptions;
+  private readonly plan: TrialPlan;
+  private history: readonly Trial[] = [];
+  /** The network of the trial that goes on; after the last one, of that. */
+  private tried: Selection;
+  private answer: Selection;
+  private held: Network;
+
+  /** @throws IstaError NETWORK_SHAPE, BUDGET_IMPOSSIBLE */
+  constructor(private readonly context: SearchContext) {
+    this.config = context.config as SearchContext["config"] & TrialOptions;
+    const { space } = context;
+    const { seed, epochs } = this.config;
+    this.plan = new TrialPlan({ space, seed, epochs, fits: context.fits }, this.config);
+    this.tried = this.plan.next([]);
+    this.answer = this.tried;
+    this.held = this.newNetwork();
+  }
+
+  /** From the same first weights in every trial, so that trials differ in nothing but their architecture. */
+  private newNetwork(): Network {
+    const { space, shape, device } = this.context;
+    const { seed, recompute } = this.config;
+    const description = superNetwork(space, shape, space.norms.twoStageSuperNet, this.tried);
+    return new Network(description, { seed, device, recompute });
+  }
+
+  get network(): Network {
+    return this.held;
+  }
+
+  private get present(): number {
+    return Math.min(this.history.length, this.epochCount - 1);
+  }
+
+  get phase(): string {
+    const { round } = this.plan.placeOf(this.present);
+    return round === 0 ? "trial" : `final round ${round}/${this.plan.rounds.length - 1}`;
+  }
+
+  /** One for each trial. */
+  get epochCount(): number {
+    return this.plan.trialCount;
+  }
+
+  get stepCount(): number {
+    return this.plan.stepsOf(this.present);
+  }
+
+  get selection(): Selection {
+    return this.answer;
+  }
+
+  get reachable(): Selection {
+    return this.tried;
+  }
+
+  /** At the first step of a trial. */
+  learningRate(): number {
+    return this.config.learningRate;
+  }
+
+  /** Every candidate counts with 1. */
+  weights(): ReadonlyMap<string, Tensor> {
+    return new Map();
+  }
+
+  /** There is no super-net that something could be kept of. */
+  projected(): null {
+    return null;
+  }
+
+  /** All trials see the same batches in the same order, and have a cosine of their own. */
+  async step(epoch: number, index: number): Promise<BatchFigures> {
+    const { config, network } = this;
+    const { sources, sgd } = this.context;
+    const { batchCount } = sources.training;
+    const batch = await sources.training.batch(Math.floor(index / batchCount), index % batchCount);
+    const learningRate = cosine(index, this.stepCount, config.learningRate, config.finalLearningRate);
+    const place = { epoch, index, learningRate };
+    return scope(() => {
+      const parameters = [...network.trainable.values()];
+      const forward = { training: true };
+      const { figures, gradients } = batchGradients(network, batch, forward, config, parameters, place);
+      descend(network, sgd, gradients, { ...config, learningRate }, place);
+      return figures;
+    });
+  }
+
+  /** On the first held-out images, the same ones for all trials. */
+  async evaluate(source: BatchSource, stop?: () => boolean): Promise<Evaluation | null> {
+    const { statisticsBatches, heldOutImages, batchSize } = this.config;
+    const { training } = this.context.sources;
+    if (statisticsBatches > 0) await recomputeStatistics(this.network, training, statisticsBatches);
+    const batchCount = Math.min(source.batchCount, Math.ceil(heldOutImages / batchSize));
+    const { channels, height, width, classes } = source;
+    const layout = { channels, height, width, classes, batchCount, exampleCount: batchCount * batchSize };
+    const first = {
+      ...layout,
+      batch: (epoch: number, index: number) => source.batch(epoch, index),
+      close: async () => {},
+    };
+    return evaluate(this.network, first, { stop });
+  }
+
+  endOfEpoch(epoch: number, found: Evaluation | null): EpochReport {
+    const { space, sizes } = this.context;
+    // Something is held out: the configuration was checked.
+    const loss = controlledScore(this.config, found!.loss, { epoch, index: 0 });
+    const selection = this.tried;
+    this.history = [...this.history, { selection, loss }];
+    const before = this.answer;
+    this.answer = this.plan.answer(this.history);
+    const { round } = this.plan.placeOf(epoch);
+    const { params, multAdds } = sizeOfSelection(sizes, selection);
+    const record = {
+      round,
+      choices: space.choices.map(({ name, group }, index) => ({
+        choice: name,
+        group,
+        support: selection[index],
+      })),
+      // The row is about the network that was trained, not about the answer so far.
+      genotype: space.toGenotype(selection),
+      parameters: params,
+      multiplyAdds: multAdds,
+      answer: space.toGenotype(this.answer),
+    };
+    if (this.history.length < this.epochCount) this.startTrial();
+    return { record, lines: selectionLines(space.choices, before, this.answer), ranked: false };
+  }
+
+  /** What was held out says of the answer, not of the last trial. */
+  async conclude(): Promise<EpochReport> {
+    return { record: {}, lines: [] };
+  }
+
+  private startTrial(): void {
+    this.tried = this.plan.next(this.history);
+    this.held.dispose();
+    this.context.sgd.retain(new Set());
+    this.held = this.newNetwork();
+  }
+
+  save(): JsonObject {
+    return { trials: this.history.map(({ selection, loss }) => ({ selection, loss })) };
+  }
+
+  /** @throws IstaError CHECKPOINT_DAMAGED */
+  restore(state: Readonly<Record<string, unknown>>): void {
+    const found = stateSchema.safeParse(state);
+    if (!found.success || found.data.trials.length > this.epochCount)
+      throw new IstaError(
+        "CHECKPOINT_DAMAGED",
+        `checkpoint: expected at most ${this.epochCount} trials of a search by trials, got others`,
+      );
+    const { trials } = found.data;
+    for (const { selection } of trials) validateSelection(this.context.space, selection);
+    this.history = trials;
+    if (trials.length > 0) this.answer = this.plan.answer(trials);
+    if (trials.length < this.epochCount) this.startTrial();
+    else this.tried = trials.at(-1)!.selection;
+  }
+}

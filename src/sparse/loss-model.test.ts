@@ -1,0 +1,147 @@
+// Codes from losses: against the dual form of ridge regression, by draws, and on losses whose best network is known.
+import { describe, expect, it } from "vitest";
+import { RandomStream } from "../base/random.js";
+import { fitLossModel, measure, rankScores, type Supports } from "./loss-model.js";
+import { drawMeasurement } from "./measurement.js";
+import { recover } from "./recovery.js";
+
+const columns = [6, 9];
+const rows = 4;
+const measurements = columns.map((count, index) =>
+  drawMeasurement("frame", rows, count, RandomStream.named(index, "measurement")),
+);
+
+const stream = RandomStream.named(3, "networks");
+const drawn = (): Supports =>
+  columns.map((count) =>
+    stream
+      .shuffle(Array.from({ length: count }, (_, index) => index))
+      .slice(0, 2)
+      .sort((a, b) => a - b),
+  );
+
+/** Solves M x = y by elimination with pivots. */
+function solve(matrix: number[][], y: number[]): number[] {
+  const work = matrix.map((row, index) => [...row, y[index]]);
+  for (let column = 0; column < work.length; column++) {
+    const pivot = work.reduce(
+      (best, row, index) =>
+        index >= column && Math.abs(row[column]) > Math.abs(work[best][column]) ? index : best,
+      column,
+    );
+    [work[column], work[pivot]] = [work[pivot], work[column]];
+    for (const [index, row] of work.entries()) {
+      if (index === column) continue;
+      const factor = row[column] / work[column][column];
+      for (let k = column; k <= work.length; k++) row[k] -= factor * work[column][k];
+    }
+  }
+  return work.map((row, index) => row[work.length] / row[index]);
+}
+
+function problem(count: number) {
+  const networks = Array.from({ length: count }, drawn);
+  const scores = rankScores(networks.map(() => stream.normal()));
+  const features = networks.map((one) => Array.from(measure(measurements, one)));
+  const centre = features[0].map((_, i) => features.reduce((sum, row) => sum + row[i], 0) / count);
+  return { networks, scores, features: features.map((row) => row.map((value, i) => value - centre[i])) };
+}
+
+const innerProducts = (features: number[][], shift: number): number[][] =>
+  features.map((a, i) =>
+    features.map((b, j) => a.reduce((sum, value, k) => sum + value * b[k], 0) + (i === j ? shift : 0)),
+  );
+
+describe("the model", () => {
+  it.each([5, 30])("is ridge regression of %d losses: the same as by its dual form", (count) => {
+    const { networks, scores, features } = problem(count);
+    const model = fitLossModel(measurements, networks, scores);
+    const dual = solve(innerProducts(features, model.noiseRatio), Array.from(scores));
+    const expected = features[0].map((_, i) => features.reduce((sum, row, k) => sum + row[i] * dual[k], 0));
+    for (const [i, value] of model.mean.flatMap((one) => [...one]).entries())
+      expect(value).toBeCloseTo(expected[i], 9);
+    const network = drawn();
+    const score = measure(measurements, network).reduce((sum, value, i) => sum + value * expected[i], 0);
+    expect(model.score(network)).toBeCloseTo(score, 9);
+  });
+
+  it("perturbs codes by their posterior covariance", () => {
+    const { networks, scores, features } = problem(20);
+    const model = fitLossModel(measurements, networks, scores);
+    const mean = model.mean.flatMap((one) => [...one]);
+    const draws = 20_000;
+    const squares = mean.map(() => 0);
+    const normals = RandomStream.named(1, "draws");
+    for (let draw = 0; draw < draws; draw++)
+      for (const [i, value] of model
+        .perturbed(2, normals)
+        .flatMap((one) => [...one])
+        .entries())
+        squares[i] += ((value - mean[i]) / 2) ** 2 / draws;
+    // t^2 (I - F^T (F F^T + r I)^-1 F), with t^2 = y^T (F F^T + r I)^-1 y / n.
+    const inner = innerProducts(features, model.noiseRatio);
+    const dual = solve(inner, Array.from(scores));
+    const variance = dual.reduce((sum, value, k) => sum + value * scores[k], 0) / scores.length;
+    for (const [i, square] of squares.entries()) {
+      const column = features.map((row) => row[i]);
+      const share = solve(inner, column).reduce((sum, value, k) => sum + value * column[k], 0);
+      expect(square / (variance * (1 - share))).toBeCloseTo(1, 1);
+    }
+    expect(model.perturbed(0, normals)).toEqual(model.mean);
+  });
+
+  it("takes more for noise where there is more", () => {
+    const truth = measurements.map(() => Float64Array.from({ length: rows }, () => stream.normal()));
+    const networks = Array.from({ length: 200 }, drawn);
+    const ratioOf = (noise: number): number => {
+      const scores = networks.map((one) => {
+        const value = measure(measurements, one).reduce(
+          (sum, v, i) => sum + v * truth[Math.floor(i / rows)][i % rows],
+          0,
+        );
+        return value + noise * stream.normal();
+      });
+      return fitLossModel(measurements, networks, Float64Array.from(scores)).noiseRatio;
+    };
+    expect(ratioOf(0.3)).toBeLessThan(ratioOf(3));
+    expect(ratioOf(3)).toBeLessThan(ratioOf(100));
+  });
+
+  it("finds the candidates that lower the loss, also those it has seen together with bad ones only", () => {
+    const worth = columns.map((count) => Array.from({ length: count }, () => stream.normal()));
+    const lossOf = (network: Supports): number =>
+      -network.reduce(
+        (sum, one, choice) => sum + one.reduce((part, index) => part + worth[choice][index], 0),
+        0,
+      );
+    const networks = Array.from({ length: 150 }, drawn);
+    const losses = networks.map((one) => lossOf(one) + 0.5 * stream.normal());
+    const model = fitLossModel(measurements, networks, rankScores(losses));
+    const found = model.mean.map(
+      (code, choice) =>
+        recover(measurements[choice], code, {
+          method: "path",
+          sparsity: 2,
+          lambda: 0,
+          nonnegative: true,
+        }).support,
+    );
+    const everywhere = Array.from({ length: 2000 }, drawn).map(lossOf);
+    expect(everywhere.filter((loss) => loss < lossOf(found)).length).toBeLessThan(100);
+  });
+});
+
+describe("scores by rank", () => {
+  it("are quantiles of the normal distribution, the lowest loss the highest", () => {
+    const scores = rankScores([3, 1e9, 2, -5]);
+    const outer = 1.1503493803760079;
+    const inner = 0.3186393639643752;
+    for (const [index, value] of [-inner, -outer, inner, outer].entries())
+      expect(scores[index]).toBeCloseTo(value, 6);
+  });
+
+  it("depend on nothing but the order", () => {
+    const losses = Array.from({ length: 30 }, () => stream.normal());
+    expect(rankScores(losses.map(Math.exp))).toEqual(rankScores(losses));
+  });
+});
