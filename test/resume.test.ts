@@ -78,6 +78,23 @@ describe("--resume", () => {
     expectSameResults(path, references.get("train")!.results);
   });
 
+  it("is what --go-on comes to where there is something left to do", async () => {
+    const path = copy("two-stage", "go-on");
+    const again = (...words: string[]) =>
+      perform(program, [...smallRuns["two-stage"], "--out", path, "--go-on", ...words]);
+    const { status, out, err } = await again("--threads", "2");
+    expect({ status, out, err }).toEqual({ status: 0, out: `${path} is finished already\n`, err: "" });
+    expect((await again("--epochs", "5")).err).toContain("goes on after epoch 4, step 0");
+    expect(await again("--batch-size", "8")).toMatchObject({
+      status: 2,
+      err: expect.stringContaining("error CONFIG_RESUME: --resume: the run keeps its own values"),
+    });
+    expect(await perform(program, [...smallRuns["two-stage"], "--go-on"])).toMatchObject({
+      status: 2,
+      err: expect.stringContaining("error USAGE: --go-on: expected --out"),
+    });
+  });
+
   it("with more epochs goes on, and says what changed", async () => {
     const path = copy("train", "longer");
     const { err } = await succeed(program, ["train", "--resume", path, "--epochs", "5", "--threads", "2"]);

@@ -44,6 +44,7 @@ export function noiseSources({ batchSize, channels, size, classes }: NoiseShape)
     normalisation: { mean: new Array<number>(channels).fill(0), std: new Array<number>(channels).fill(1) },
     resizeRatio: 1,
     warnings: [],
+    identity: () => "noise",
     close: async () => {},
   };
 }

@@ -11,6 +11,9 @@ export class Interruption {
   /** @param announce told once, with the signal's name, when the first one arrives. */
   constructor(private readonly announce: (signal: NodeJS.Signals) => void) {
     for (const signal of signals) process.on(signal, this.receive);
+    // A run of a study has a channel to it; that it waits for nothing on it must not keep the run alive.
+    process.on("disconnect", this.leave);
+    process.channel?.unref();
   }
 
   /** The signal that asked to stop, or null. To be looked at after every step; the event loop must get its turn for it. */
@@ -24,8 +27,14 @@ export class Interruption {
     this.announce(signal);
   };
 
+  /** The study that started this run is gone, perhaps killed: nobody waits for the run, and the next study goes on with it. */
+  private readonly leave = (): void => {
+    if (this.#signal === null) this.receive("SIGTERM");
+  };
+
   /** Gives the signals back to whoever had them. */
   close(): void {
     for (const signal of signals) process.removeListener(signal, this.receive);
+    process.removeListener("disconnect", this.leave);
   }
 }

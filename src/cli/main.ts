@@ -15,6 +15,7 @@ import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClose
 import { registerPredict } from "./predict.js";
 import { registerRuns } from "./runs.js";
 import { registerSearch } from "./search.js";
+import { registerStudy } from "./study.js";
 import { registerTrain } from "./train.js";
 
 /** The whole command line as commander sees it. */
@@ -38,6 +39,7 @@ export function buildProgram(): Command {
   registerArch(program);
   registerData(program);
   registerRuns(program);
+  registerStudy(program);
   registerConfig(program);
   registerBench(program);
   registerDoctor(program);

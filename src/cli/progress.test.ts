@@ -59,6 +59,16 @@ describe("on a terminal", () => {
     for (const line of lines) expect(line.length).toBe(119);
   });
 
+  it("rewrites a line of somebody else's, in a pipe not at all", () => {
+    const { progress, written } = screen(true);
+    progress.status("study  2 of 6");
+    progress.log("spos seed 1: finished");
+    expect(written()).toBe("\r\u001b[2Kstudy  2 of 6\r\u001b[2Kspos seed 1: finished\n");
+    const pipe = screen(false);
+    pipe.progress.status("study  2 of 6");
+    expect(pipe.written()).toBe("");
+  });
+
   it("makes room for lines that stay", () => {
     const { progress, written } = screen(true);
     progress.update(state(1));

@@ -54,13 +54,19 @@ export class Progress {
     if (this.quiet || now - this.shown < (this.onTerminal ? terminalPause : pipePause)) return;
     this.shown = now;
     const line = this.line(state);
-    if (this.onTerminal) {
-      const width = this.stream.columns ?? 80;
-      this.stream.write(`${clearLine}${line.slice(0, width - 1)}`);
-      this.lineIsOpen = true;
-    } else {
-      this.stream.write(`${line}\n`);
-    }
+    if (this.onTerminal) this.rewrite(line);
+    else this.stream.write(`${line}\n`);
+  }
+
+  /** Shows a line of somebody else's making as the one that is rewritten; in a pipe nothing. */
+  status(line: string): void {
+    if (!this.quiet && this.onTerminal) this.rewrite(line);
+  }
+
+  private rewrite(line: string): void {
+    const width = this.stream.columns ?? 80;
+    this.stream.write(`${clearLine}${line.slice(0, width - 1)}`);
+    this.lineIsOpen = true;
   }
 
   /** Prints a line that stays, above the progress line. */

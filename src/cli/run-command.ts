@@ -25,7 +25,12 @@ export function runRequest<Kind extends RunKind>(
   preset?: string,
 ): RunRequest<Kind> {
   const layers = configLayers(command, kind);
-  const { resume, out, root, name } = command.opts<RunLocation & { resume?: string }>();
+  const { resume, out, root, name, goOn } = command.opts<RunLocation & { resume?: string; goOn?: boolean }>();
+  if (goOn && out === undefined)
+    throw new IstaError(
+      "USAGE",
+      "--go-on: expected --out FOLDER, the run that is begun or goes on, got none",
+    );
   if (resume === undefined) {
     const { config, notes } = resolveConfig(kind, {
       ...layers,
@@ -35,13 +40,13 @@ export function runRequest<Kind extends RunKind>(
     for (const note of notes) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
     return { config: config as ConfigOf[Kind], out, root, name };
   }
-  const alien = (["preset", "config", "out", "name"] as const).filter(
+  const alien = (["preset", "config", "out", "name", "goOn"] as const).filter(
     (flag) => command.getOptionValue(flag) !== undefined,
   );
   if (alien.length > 0) {
     throw new IstaError(
       "USAGE",
-      `--resume: a run goes on with its own configuration and place; leave out --${alien.join(", --")}`,
+      `--resume: a run goes on with its own configuration and place; leave out --${alien.join(", --").replace("goOn", "go-on")}`,
     );
   }
   return { resume, flags: layers.flags ?? {} };

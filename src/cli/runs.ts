@@ -13,7 +13,7 @@ import {
 } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
 import { printable } from "../base/terminal.js";
-import { AccuracyTable, formatKnown } from "../formats/accuracy-table.js";
+import { formatKnown } from "../formats/accuracy-table.js";
 import {
   type Comparison,
   type ComparisonGroup,
@@ -22,9 +22,9 @@ import {
   type Spread,
 } from "../run/compare.js";
 import { RunDirectory } from "../run/directory.js";
+import { withTable } from "../run/known-accuracies.js";
 import { describeRun, listRuns, type RunListing } from "../run/listing.js";
 import type { RunSummary } from "../run/summary.js";
-import { architectureOf } from "../space/registry.js";
 import { addExamples, printResult } from "./frame.js";
 
 export function registerRuns(program: Command): void {
@@ -157,6 +157,7 @@ function summaryFacts(summary: RunSummary): [string, string][] {
       ? []
       : [["Kendall's tau", dash(summary.kendallTau.tau, tau)] as [string, string]]),
     ["time", formatDuration(summary.seconds)],
+    ["processor time", dash(summary.processorSeconds, formatDuration)],
     ["peak memory", dash(summary.peakMemoryBytes, formatBytes)],
   ];
 }
@@ -169,19 +170,6 @@ export function summaryOf(path: string): { path: string; name: string; summary: 
     throw new IstaError("RUN_NOT_FOUND", `${path}: it has no summary.json yet; let it finish, or resume it`);
   }
   return { path, name: run.name, summary };
-}
-
-/** The runs with what a table says of their architectures. @throws IstaError TABLE_INVALID, FILE_*, GENOTYPE_INVALID */
-function withTable(runs: ReturnType<typeof summaryOf>[], path: string): ReturnType<typeof summaryOf>[] {
-  const tables = new Map<string, AccuracyTable>();
-  return runs.map((run) => {
-    const { genotype } = run.summary;
-    if (genotype === null) return run;
-    const { space, selection } = architectureOf(genotype);
-    const table = tables.get(space.name) ?? AccuracyTable.read(path, space);
-    tables.set(space.name, table);
-    return { ...run, summary: { ...run.summary, knownAccuracies: table.lookup(selection) } };
-  });
 }
 
 const spread = (value: Spread | null, format: (value: number) => string): string =>

@@ -1,6 +1,6 @@
 // The command `search`.
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
@@ -10,7 +10,8 @@ import { findMethodOptions } from "../config/methods.js";
 import { presets } from "../config/presets.js";
 import type { RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
-import { addExamples } from "./frame.js";
+import { isFinished, standingOf, trainingPath } from "../run/go-on.js";
+import { addExamples, printResult } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
 import { trainedWords } from "./train.js";
 
@@ -43,7 +44,7 @@ function checkTrainPreset({ trainPreset }: SearchConfig): void {
  * resumed, it goes on.
  */
 function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"train"> {
-  const out = `${run.path}-train`;
+  const out = trainingPath(run.path);
   if (existsSync(join(out, "meta.json"))) return { resume: out, flags: {} };
   const { data, seed, threads, device, limitTrain, limitTest, imageSize, normalisation, skipBroken } = config;
   const flags = {
@@ -64,14 +65,44 @@ function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"tr
   };
 }
 
+type Going =
+  | { readonly request: RunRequest<"search">; readonly before: RunResult | null }
+  | { readonly request: null; readonly before: RunResult };
+
+/**
+ * What is left of a request with `--go-on`: a run to begin or to go on with, or none where all is done.
+ * @returns also the search as it is, where that is finished and only its training is not
+ */
+function goingOn(request: RunRequest<"search">): Going {
+  if (!("config" in request) || request.out === undefined) return { request, before: null };
+  const { config, out } = request;
+  const standing = standingOf("search", config, out);
+  if (standing.state === "new") return { request, before: null };
+  if (standing.state === "begun") return { request: { resume: out, flags: standing.flags }, before: null };
+  const before: RunResult = { path: resolve(out), status: "finished", summary: standing.summary };
+  const trained = !config.thenTrain || isFinished(trainingPath(before.path));
+  return trained ? { request: null, before } : { request, before };
+}
+
 export function registerSearch(program: Command): void {
   const command = program
     .command("search")
     .description("find the cells of a network for your images, or (one-stage) the trained network itself")
     .action(async (_options: unknown, command: Command) => {
-      const request = runRequest(command, "search");
+      const asked = runRequest(command, "search");
       // A training that cannot follow is better known before the search than after it.
-      if ("config" in request && request.config.thenTrain) checkTrainPreset(request.config);
+      if ("config" in asked && asked.config.thenTrain) checkTrainPreset(asked.config);
+      const { request, before } = command.opts<{ goOn?: boolean }>().goOn
+        ? goingOn(asked)
+        : { request: asked, before: null };
+      if (request === null) {
+        printResult(
+          command,
+          { path: before.path, ...before.summary },
+          () => `${before.path} is finished already`,
+        );
+        return;
+      }
       // Loaded here, because it loads the tensor library.
       const { runSearch } = await import("../methods/run-search.js");
       const { runTraining } = await import("../training/run-training.js");
@@ -81,7 +112,7 @@ export function registerSearch(program: Command): void {
       await carryOut(
         command,
         async (control) => {
-          const found = await runSearch(request, control);
+          const found = before ?? (await runSearch(request, control));
           const config = configOf(found);
           if (found.status === "interrupted" || !config.thenTrain) return found;
           control.observer.line(searchedWords(found, false).split("\n")[0]);
@@ -94,7 +125,10 @@ export function registerSearch(program: Command): void {
             : searchedWords(result, findMethodOptions(configOf(result).method).trainsNetwork === true),
       );
     });
-  addRunOptions(command, "search");
+  addRunOptions(command, "search").option(
+    "--go-on",
+    "with --out: go on with the run there, or do nothing where it is finished; safe to repeat",
+  );
   addExamples(command, [
     ["search --preset demo", "two minutes on the images that ship with the program"],
     ["search --preset cifar10-two-stage --data cifar-10-batches-bin", "the paper's two-stage search"],
@@ -111,5 +145,6 @@ export function registerSearch(program: Command): void {
       "another method, in another space",
     ],
     ["search --resume runs/search-20240607-153000", "go on with a run that was stopped"],
+    ["search --preset demo --out runs/a --go-on", "begin it or go on with it, whatever is there"],
   ]);
 }

@@ -189,7 +189,8 @@ function presetValues(kind: RunKind, name: string): Values {
   return presets[name].values as Values;
 }
 
-function readConfigFile(path: string): Values {
+/** The options in a configuration file, unchecked. @throws IstaError CONFIG_FILE, FILE_* */
+export function readConfigFile(path: string): Record<string, unknown> {
   const value = readJson(path, maximumConfigBytes);
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new IstaError(

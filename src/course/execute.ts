@@ -1,5 +1,5 @@
 // A run from start or resumption to its end: what searches and trainings have in common around their loops.
-import { resourceUsage } from "node:process";
+import { cpuUsage, resourceUsage } from "node:process";
 import { IstaError } from "../base/errors.js";
 import { type ConfigOf, configForResume, type RunKind } from "../config/config.js";
 import { Device, engineInformation, setThreads } from "../engine/device.js";
@@ -78,6 +78,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
   request: RunRequest<Kind>,
   { observer, stop }: RunControl,
 ): Promise<RunResult> {
+  const usedBefore = cpuUsage();
   const opened = "resume" in request ? RunDirectory.open(request.resume, "write") : null;
   let run = opened;
   let sources: Sources | null = null;
@@ -113,10 +114,16 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const { out, root, name } = request;
       const { libtorchVersion, blasLibrary } = engineInformation();
       const versions = { libtorch: libtorchVersion, blas: blasLibrary };
-      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions });
+      const dataIdentity = sources.identity();
+      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions, dataIdentity });
       work.begin(course, run, config);
       observer.line(`run directory ${run.path}`);
     }
+    const processorBefore = position.processorSeconds;
+    const processorSeconds = (): number | null => {
+      const { user, system } = cpuUsage(usedBefore);
+      return processorBefore === null ? null : processorBefore + (user + system) / 1e6;
+    };
     const summarise = (status: RunSummary["status"], part: SummaryPart): RunSummary => {
       run!.writeSummary({
         ...part,
@@ -126,6 +133,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         seed: config.seed,
         epochs: position.epoch,
         seconds: position.totalSeconds,
+        processorSeconds: processorSeconds(),
         peakMemoryBytes: resourceUsage().maxRSS * 1024,
         preset: config.preset,
         dataset: config.data ?? "",
@@ -140,6 +148,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         stop,
         saveEvery,
         keepCheckpoints,
+        processorSeconds,
       });
       const started = performance.now();
       const part =

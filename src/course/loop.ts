@@ -63,6 +63,8 @@ const positionSchema = z.object({
   epochWaitSeconds: z.number(),
   /** Seconds of computing since the run began. */
   totalSeconds: z.number(),
+  /** Processor time since the run began; null where an earlier program, which did not count it, began the run. */
+  processorSeconds: z.number().nullable().default(null),
   bestScore: z.number().nullable(),
 });
 
@@ -78,6 +80,7 @@ export const startPosition = (): Position => ({
   epochSeconds: 0,
   epochWaitSeconds: 0,
   totalSeconds: 0,
+  processorSeconds: 0,
   bestScore: null,
 });
 
@@ -117,6 +120,8 @@ export interface LoopOptions {
   readonly saveEvery: number;
   /** Checkpoints of epochs that are kept besides `last` and `best`. */
   readonly keepCheckpoints: number;
+  /** Processor time since the run began, as it is now; null where that is not known. */
+  readonly processorSeconds: () => number | null;
 }
 
 /** The event loop gets its turn, so that signals, timers and loaders live. */
@@ -180,11 +185,14 @@ function withPlace(error: unknown, phase: string, { epoch, step }: Position): un
 export async function runCourse(
   course: Course,
   position: Position,
-  { run, observer, stop, saveEvery, keepCheckpoints }: LoopOptions,
+  { run, observer, stop, saveEvery, keepCheckpoints, processorSeconds }: LoopOptions,
 ): Promise<"finished" | "interrupted"> {
   const contents = (): CheckpointContents => {
     const { tensors, state } = course.save();
-    return { tensors, state: { position: { ...position }, course: state } };
+    return {
+      tensors,
+      state: { position: { ...position, processorSeconds: processorSeconds() }, course: state },
+    };
   };
   /** Whether it could be saved; where not, the run goes on and tries again next time. */
   const save = (name: string): boolean => {

@@ -7,6 +7,7 @@ import {
   type BatchSource,
   cifar10Normalisation,
   type Dataset,
+  dataIdentity,
   imagenetCrop,
   type Normalisation,
   openBatchSource,
@@ -39,6 +40,8 @@ export interface Sources {
   readonly width: number;
   /** What the user should know of the data: pictures that were skipped. */
   readonly warnings: readonly string[];
+  /** What tells the data set from others, wherever it lies; takes a while to find. */
+  identity(): string;
   close(): Promise<void>;
 }
 
@@ -218,6 +221,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       dataset.skipped.length === 0
         ? []
         : [`skipped ${dataset.skipped.length} broken pictures, the first: ${dataset.skipped[0]}`],
+    identity: () => dataIdentity(dataset),
     async close() {
       for (const one of sources) await one?.close();
     },

@@ -5,6 +5,7 @@ export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
 export { type DownloadProgress, type DownloadSource, downloadDataset, downloadSources } from "./download.js";
 export { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
+export { dataIdentity } from "./identity.js";
 export {
   cifar10Normalisation,
   classCounts,

@@ -8,11 +8,11 @@ const scale = 2;
 const svgUnitsPerInch = 72;
 
 /** @throws IstaError USAGE for a name that ends neither in .svg nor in .png */
-export function checkDrawingPath(path: string): void {
+export function checkDrawingPath(path: string, flag = "--out"): void {
   if (/\.(svg|png)$/i.test(path)) return;
   throw new IstaError(
     "USAGE",
-    `--out ${path}: expected a name ending in .svg or .png, got "${extname(path)}"`,
+    `${flag} ${path}: expected a name ending in .svg or .png, got "${extname(path)}"`,
   );
 }
 

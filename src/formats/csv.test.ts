@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expectError } from "../../test/support/data.js";
-import { parseCsv } from "./csv.js";
+import { formatCsv, parseCsv } from "./csv.js";
 
 const fieldsOf = (text: string): (readonly string[])[] => parseCsv(text, "t.csv").map(({ fields }) => fields);
 
@@ -79,4 +79,20 @@ describe("parseCsv", () => {
     );
     await expectError(() => parseCsv('a\n"b\nc"d,e', "t.csv"), "TABLE_INVALID", "line 3", 'got "d"');
   });
+});
+
+it("formatCsv writes what parseCsv reads", () => {
+  expect(
+    formatCsv([
+      ["a", 'b"c'],
+      ["1,2", ""],
+    ]),
+  ).toBe('a,"b""c"\n"1,2",\n');
+  const rows = fc.array(fc.array(fc.string(), { minLength: 2, maxLength: 4 }), { maxLength: 5 });
+  // A mark at the very beginning is read as one of byte order.
+  fc.assert(
+    fc.property(rows, (fields) => {
+      expect(fieldsOf(`x,y\n${formatCsv(fields)}`)).toEqual([["x", "y"], ...fields]);
+    }),
+  );
 });

@@ -66,3 +66,12 @@ export function parseCsv(text: string, path: string): CsvRow[] {
   }
   return rows;
 }
+
+/** Rows as text; fields with commas, quotes or line ends are quoted. */
+export const formatCsv = (rows: readonly (readonly string[])[]): string =>
+  rows
+    .map((fields) =>
+      fields.map((field) => (/[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field)).join(","),
+    )
+    .map((line) => `${line}\n`)
+    .join("");

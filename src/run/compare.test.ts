@@ -22,6 +22,7 @@ const summary = (change: Partial<RunSummary>): { path: string; name: string; sum
     validationAccuracy: null,
     testLoss: null,
     seconds: 10,
+    processorSeconds: null,
     peakMemoryBytes: null,
     knownAccuracies: null,
     exploration: null,

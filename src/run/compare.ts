@@ -52,7 +52,7 @@ export function spreadOf(values: readonly (number | null)[]): Spread | null {
  * A random architecture is another one for each seed, but its runs are one protocol: `random:1` and `random:2` are
  * averaged as `random`.
  */
-const family = (arch: string): string => arch.replace(/^random:.*$/, "random");
+export const family = (arch: string): string => arch.replace(/^random:.*$/, "random");
 
 /** What the table of a run says of its architecture in a column, per cent; null where it says nothing. */
 export function knownAccuracy({ knownAccuracies }: RunSummary, column: string): number | null {

@@ -83,6 +83,7 @@ describe("a run directory", () => {
       validationAccuracy: null,
       testLoss: null,
       seconds: 1,
+      processorSeconds: null,
       peakMemoryBytes: null,
       preset: null,
       dataset: "",

@@ -1,6 +1,6 @@
 // Tests of run directories on the real file system: files, records, checkpoints, what is torn, lost, newer or gone.
 import fs from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../test/support/failure.js";
@@ -62,6 +62,7 @@ const summary: Omit<RunSummary, "formatVersion" | "kind"> = {
   validationAccuracy: null,
   testLoss: null,
   seconds: 5,
+  processorSeconds: null,
   peakMemoryBytes: 1e6,
   knownAccuracies: null,
   exploration: null,
@@ -92,6 +93,18 @@ describe("a new run", () => {
   it("gets a number where two begin in the same second", () => {
     const names = [create(), create(), create()].map((run) => run.name);
     expect(new Set(names).size).toBe(3);
+  });
+
+  it("takes a folder with no more than what a killed beginning leaves", () => {
+    const out = join(folder, "killed");
+    const run = create({ out });
+    run.close();
+    fs.rmSync(join(out, "meta.json"));
+    // Without the lock, which comes first, config.json may be anybody's.
+    expect(failure(() => create({ out })).code).toBe("RUN_EXISTS");
+    const gone = { pid: 1, host: hostname(), startTicks: null, bootId: "another boot" };
+    fs.writeFileSync(join(out, "lock.json"), JSON.stringify(gone));
+    expect(create({ out }).meta.seed).toBe(11);
   });
 
   it("takes an empty folder and refuses one that holds something", () => {

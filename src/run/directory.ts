@@ -43,6 +43,8 @@ const metaSchema = z.looseObject({
   /** Of the program, of Node, and of what else the caller names (libtorch, BLAS). */
   versions: z.record(z.string(), z.string()),
   host: z.looseObject({}),
+  /** What tells the images from others, see data/identity.ts; null where an earlier program made the run. */
+  dataIdentity: z.string().nullable().default(null),
   /** Each time that the run was taken up again. */
   resumed: z
     .array(z.object({ time: z.string(), command: z.array(z.string()), changes: z.array(z.string()) }))
@@ -56,6 +58,7 @@ export interface NewRun<Kind extends RunKind> extends RunPlace {
   config: ConfigOf[Kind];
   /** Versions to note besides those of the program and of Node. */
   versions?: Readonly<Record<string, string>>;
+  dataIdentity?: string;
   /** The command line; the process's own where not given. */
   command?: readonly string[];
 }
@@ -97,6 +100,7 @@ export class RunDirectory {
       preset: run.config.preset,
       versions: { "ista-nas": packageVersion, node: process.version, ...run.versions },
       host: hostFacts(),
+      dataIdentity: run.dataIdentity ?? null,
       resumed: [],
     };
     const release = takeLock(path);

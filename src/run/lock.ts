@@ -7,7 +7,8 @@ import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import { jsonText, onFile, temporaryPrefix } from "../base/files.js";
 
-const lockName = "lock.json";
+/** The file, in the folder that it locks. */
+export const lockName = "lock.json";
 
 const lockSchema = z.object({
   pid: z.int().positive(),
@@ -96,12 +97,13 @@ function releaseAll(): void {
 
 /**
  * Takes the lock of a run directory; it is given back by the returned function or when the process exits.
+ * @param what the folder is, for messages
  * @throws IstaError RUN_LOCKED with the process id of the holder; FILE_... where the folder cannot be written.
  */
-export function takeLock(folder: string): () => void {
+export function takeLock(folder: string, what = "run"): () => void {
   const path = join(folder, lockName);
   const own = jsonText(thisProcess());
-  onFile("lock", path, () => acquire(folder, path, own));
+  onFile("lock", path, () => acquire(folder, path, own, what));
   if (held.size === 0) process.once("exit", releaseAll);
   held.set(path, own);
   return () => {
@@ -111,16 +113,16 @@ export function takeLock(folder: string): () => void {
 }
 
 /** Puts `own` at `path`, clearing away what processes that are gone left there. */
-function acquire(folder: string, path: string, own: string): void {
+function acquire(folder: string, path: string, own: string, what: string): void {
   while (!create(folder, path, own)) {
     const text = readLock(path);
     if (text === null) continue;
     const holder = runningHolder(text);
-    if (holder !== null) throw locked(folder, path, holder);
+    if (holder !== null) throw locked(folder, path, holder, what);
     // Who clears a stale lock must hold a lock for just that one: without it, a process that judged early and acts late
     // would remove the lock that another has taken in the meantime.
     const claim = join(folder, `${temporaryPrefix}stale-${createHash("sha256").update(text).digest("hex")}`);
-    acquire(folder, claim, own);
+    acquire(folder, claim, own, what);
     if (readLock(path) === text) fs.rmSync(path, { force: true });
     fs.rmSync(claim, { force: true });
   }
@@ -143,13 +145,13 @@ function create(folder: string, path: string, text: string): boolean {
   }
 }
 
-function locked(folder: string, path: string, holder: LockHolder): IstaError {
+function locked(folder: string, path: string, holder: LockHolder, what: string): IstaError {
   const here = holder.host === hostname();
   const way = here
     ? "wait for it, or end it first"
     : `if nothing runs there any more, delete ${path} and try again`;
   return new IstaError(
     "RUN_LOCKED",
-    `${folder}: process ${holder.pid}${here ? "" : ` on ${holder.host}`} works on this run; ${way}`,
+    `${folder}: process ${holder.pid}${here ? "" : ` on ${holder.host}`} works on this ${what}; ${way}`,
   );
 }

@@ -3,12 +3,16 @@ import fs from "node:fs";
 import { cpus, hostname, platform, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
-import { fileError, onFile, safeFileName } from "../base/files.js";
+import { fileError, onFile, safeFileName, temporaryPrefix } from "../base/files.js";
 import type { RunKind } from "../config/config.js";
+import { lockName } from "./lock.js";
+
+/** What is there of a run before its meta.json. */
+const beginnings: readonly string[] = [lockName, "config.json"];
 
 /** Where a new run goes. */
 export interface RunPlace {
-  readonly kind: RunKind;
+  readonly kind: RunKind | "study";
   /** Folder of all runs; `runs` where not given. */
   readonly root?: string;
   /** Name of the folder in it; kind and time where not given. */
@@ -45,12 +49,19 @@ export function newFolder(run: RunPlace): string {
       path = `${wanted}-${again}`;
       continue;
     }
-    if (fs.statSync(path).isDirectory() && fs.readdirSync(path).length === 0) return path;
+    if (fs.statSync(path).isDirectory() && isUnused(path)) return path;
     throw new IstaError(
       "RUN_EXISTS",
       `${path}: expected a new or empty folder, it holds something; go on with --resume or choose another name`,
     );
   }
+}
+
+/** Empty, or with no more than what a run leaves that was killed before it said what it is. */
+function isUnused(path: string): boolean {
+  const names = fs.readdirSync(path).filter((name) => !name.startsWith(temporaryPrefix));
+  // The lock comes first: without it, the file is somebody else's.
+  return names.length === 0 || (names.includes(lockName) && names.every((name) => beginnings.includes(name)));
 }
 
 /** `20240607-153000`, local time. */

@@ -56,6 +56,8 @@ export const summarySchema = z.object({
   conclusion: z.record(z.string(), z.unknown()).optional(),
   /** Time of computing, all resumed parts together. */
   seconds: z.number(),
+  /** Processor time, user and system, of all threads and all resumed parts together; null where an earlier program began the run. */
+  processorSeconds: optionalNumber,
   peakMemoryBytes: optionalNumber,
   /** Of a search: what its table says of the found architecture, by column, per cent; null without a table or a row. */
   knownAccuracies: z.record(z.string(), z.number()).nullable().default(null),

@@ -44,6 +44,7 @@ export function givenSources(training: Sources["training"], codes: Sources["code
     height,
     width,
     warnings: [],
+    identity: () => "given",
     close: async () => {},
   };
 }
