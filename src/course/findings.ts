@@ -6,6 +6,7 @@ import { AccuracyTable, formatKnown } from "../formats/accuracy-table.js";
 import type { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
 import type { Space } from "../space/space.js";
+import { evaluate } from "./evaluate.js";
 import type { RunControl } from "./execute.js";
 import type { Observer } from "./loop.js";
 import { dispose, measureProjectionGap, type ProjectionGap, projectionOf } from "./projection.js";
@@ -33,7 +34,7 @@ export function openTable(
   return table === null ? null : AccuracyTable.read(table, space);
 }
 
-type Findings = Pick<RunSummary, "superNetAccuracy" | "projectionGap" | "kendallTau">;
+type Findings = Pick<RunSummary, "superNetAccuracy" | "projectionGap" | "kendallTau" | "diagnosis">;
 
 const points = (share: number): string => (100 * share).toFixed(1);
 
@@ -77,6 +78,42 @@ async function rank(
   return figures;
 }
 
+/**
+ * Held-out losses with the weights of the compressed codes and with the sparse codes, at the end of a search: the same, says the paper
+ * (Yang et al. 2020, section 3.2). Null where a search has no such codes or nothing is held out, "stopped" when stopped.
+ */
+async function measureSameLoss(
+  { search, context }: SearchCourse,
+  stop: () => boolean,
+): Promise<{ compressedLoss: number; sparseLoss: number } | null | "stopped"> {
+  const { validation } = context.sources;
+  if (search.sparseWeights === undefined || validation === null) return null;
+  const losses: number[] = [];
+  for (const weights of [search.weights(), search.sparseWeights()]) {
+    const found = await evaluate(search.network, validation, { weights, stop }).finally(() =>
+      dispose(weights),
+    );
+    if (found === null) return "stopped";
+    losses.push(found.loss);
+  }
+  return { compressedLoss: losses[0], sparseLoss: losses[1] };
+}
+
+/** What a search says of itself. "stopped" when stopped. */
+async function diagnose(
+  course: SearchCourse,
+  { observer, stop }: RunControl,
+): Promise<Findings["diagnosis"] | "stopped"> {
+  const figures = course.search.diagnose?.() ?? null;
+  const losses = await measureSameLoss(course, stop);
+  if (losses === "stopped") return losses;
+  if (losses !== null)
+    observer.line(
+      `held-out loss ${losses.compressedLoss.toFixed(4)} with the weights of the compressed codes, ${losses.sparseLoss.toFixed(4)} with the sparse codes`,
+    );
+  return losses === null ? figures : { ...figures, ...losses };
+}
+
 /** The part of the summary with these measurements; nothing of the search's result depends on them. Null when stopped. */
 export async function measureFindings(
   course: SearchCourse,
@@ -86,7 +123,9 @@ export async function measureFindings(
 ): Promise<Findings | null> {
   if (course.table !== null)
     observer.line(`known accuracies of the found architecture: ${formatKnown(course.knownAccuracies)}`);
-  const findings = { superNetAccuracy: null, projectionGap: null, kendallTau: null };
+  const diagnosis = await diagnose(course, { observer, stop });
+  if (diagnosis === "stopped") return null;
+  const findings = { superNetAccuracy: null, projectionGap: null, kendallTau: null, diagnosis };
   if (course.context.sources.validation === null) return findings;
   const projection = projectionOf(course.search);
   let gap: ProjectionGap | null = null;
@@ -102,5 +141,5 @@ export async function measureFindings(
   const kendallTau = await rank(course, run, config, observer, stop);
   if (kendallTau === "stopped") return null;
   const { superNetAccuracy = null, projectionGap = null } = gap ?? {};
-  return { superNetAccuracy, projectionGap, kendallTau };
+  return { superNetAccuracy, projectionGap, kendallTau, diagnosis };
 }

@@ -123,6 +123,13 @@ export interface Search {
    * every candidate counts with 1.
    */
   weightsFor?(selection: Selection): ReadonlyMap<string, Tensor>;
+  /**
+   * Vectors z_S of weights of the sparse codes themselves, made anew; the caller frees them. For searches whose network runs with weights
+   * of compressed codes: the paper says that both have the same loss.
+   */
+  sparseWeights?(): ReadonlyMap<string, Tensor>;
+  /** What is to be known of the search at its end, for the summary. */
+  diagnose?(): JsonObject;
   /** The network that was trained on, where the search trains one for use: an evaluation network with its weights. */
   trainedNetwork?(): { readonly norms: NormPlacement; readonly weights: StateDict };
 }

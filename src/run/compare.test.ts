@@ -26,6 +26,7 @@ const summary = (change: Partial<RunSummary>): { path: string; name: string; sum
     peakMemoryBytes: null,
     knownAccuracies: null,
     exploration: null,
+    diagnosis: null,
     superNetAccuracy: null,
     projectionGap: null,
     kendallTau: null,

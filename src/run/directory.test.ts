@@ -66,6 +66,7 @@ const summary: Omit<RunSummary, "formatVersion" | "kind"> = {
   peakMemoryBytes: 1e6,
   knownAccuracies: null,
   exploration: null,
+  diagnosis: null,
   superNetAccuracy: null,
   projectionGap: null,
   kendallTau: null,

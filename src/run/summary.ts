@@ -69,6 +69,8 @@ export const summarySchema = z.object({
   kendallTau: rankingSchema.nullable().default(null),
   /** Of a search: connections that its networks had, and since when its answer stands; see course/exploration.ts. */
   exploration: explorationSchema.nullable().default(null),
+  /** Of a search, what is to be known of it beyond its result; which figures there are depends on the method. */
+  diagnosis: z.record(z.string(), z.unknown()).nullable().default(null),
   preset: z.string().nullable().default(null),
   /** Name of the data set's folder. */
   dataset: z.string().default(""),

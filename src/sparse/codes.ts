@@ -3,6 +3,7 @@
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { type AdamOptions, type AdamState, adamStep, initialAdamState } from "./adam.js";
+import { norm } from "./matrix.js";
 import { drawMeasurement, type Measurement, type MeasurementKind } from "./measurement.js";
 import { type Recovery, type RecoveryMethod, type RecoveryOptions, recover } from "./recovery.js";
 import { compressedGradient, searchWeights } from "./weights.js";
@@ -131,8 +132,21 @@ export function stepCodes(
   });
 }
 
-/** Recovers every choice that is not frozen from its current b; frozen ones keep what they have. */
-export const recoverCodes = (codes: Codes, options: readonly RecoveryOptions[]): Recovery[] =>
+/**
+ * Recovers every choice that is not frozen from its current b; frozen ones keep what they have.
+ * @param perturbed what is recovered in place of b
+ */
+export const recoverCodes = (
+  codes: Codes,
+  options: readonly RecoveryOptions[],
+  perturbed: (compressed: Float64Array) => Float64Array = (compressed) => compressed,
+): Recovery[] =>
   codes.map((code, index) =>
-    code.frozen ? code.recovery : recover(code.measurement, code.compressed, options[index]),
+    code.frozen ? code.recovery : recover(code.measurement, perturbed(code.compressed), options[index]),
   );
+
+/** b + noise ||b|| / sqrt(m) N(0, I): as far from b, whatever its length, as `noise` says. */
+export function perturbedCode(compressed: Float64Array, noise: number, stream: RandomStream): Float64Array {
+  const deviation = (noise * norm(compressed)) / Math.sqrt(compressed.length);
+  return compressed.map((value) => value + deviation * stream.normal());
+}

@@ -67,9 +67,10 @@ export class OneStageSearch extends IstaSearch<IstaOptions & OneStageOptions> im
       const forward = { training: true, dropPath: this.dropPath(epoch, index) };
       const trip = takeTrip(network, this.codes, batch, learning, forward, config, place);
       descend(network, this.context.sgd, trip.gradients, { ...config, learningRate }, place);
-      this.codes = trip.codes;
+      this.learn(trip);
       return trip.figures;
     });
+    if (this.phase === "search") this.recoverAfter(place);
     this.peakBytes[this.phase] = Math.max(this.peakBytes[this.phase], memoryUsage().rss);
     return figures;
   }

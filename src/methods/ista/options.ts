@@ -24,6 +24,13 @@ export const istaOptions = {
     .boolean()
     .default(false)
     .describe("forbid that two connections of a node come from the same predecessor"),
+  recoverEvery: count(
+    "steps after which codes are recovered inside of an epoch, besides at its end; 0 = at its end alone",
+    0,
+  ).default(0),
+  recoveryNoise: notNegative(
+    "normal noise on the codes that are recovered inside of an epoch, as a share of their length; falls to 0 over the epochs",
+  ).default(0),
   codeLearningRate: positive("learning rate of the codes (Adam)").default(6e-4),
   codeWeightDecay: notNegative("weight decay of the codes, added to the gradient").default(1e-3),
   codeBetas: z

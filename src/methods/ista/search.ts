@@ -1,5 +1,6 @@
 // What the two searches of ISTA-NAS share: the super-net that the codes choose, and recovery at the end of an epoch.
 import { IstaError } from "../../base/errors.js";
+import { RandomStream } from "../../base/random.js";
 import { controlledGradients } from "../../course/control.js";
 import type { StepPlace } from "../../course/descent.js";
 import type { Tensor } from "../../engine/tensor.js";
@@ -7,12 +8,13 @@ import { Network } from "../../nn/network.js";
 import type { AffineRule } from "../../nn/plan.js";
 import type { JsonObject } from "../../run/records.js";
 import { excessOf, sizeOfSelection } from "../../space/counts.js";
-import { type NormPlacement, type Selection, superNetwork } from "../../space/space.js";
+import { candidateName, type NormPlacement, type Selection, superNetwork } from "../../space/space.js";
 import type { AdamOptions } from "../../sparse/adam.js";
 import {
   type CodedChoice,
   type Codes,
   initialCodes,
+  perturbedCode,
   recoverCodes,
   recoveryOptions,
   supportsOf,
@@ -22,9 +24,10 @@ import { decideUpdate, type UpdateDecision } from "../../sparse/freezing.js";
 import type { RecoveryOptions } from "../../sparse/recovery.js";
 import { searchWeights } from "../../sparse/weights.js";
 import type { EpochReport, SearchContext } from "../method.js";
+import { CodeDiagnosis, deadColumns } from "./diagnosis.js";
 import type { IstaOptions } from "./options.js";
 import { changeLines, choiceRecords } from "./report.js";
-import { type Learning, vectorsOf, weightVectors } from "./step.js";
+import { type Learning, type Trip, vectorsOf, weightVectors } from "./step.js";
 
 export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   readonly network: Network;
@@ -32,6 +35,7 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   private readonly adam: AdamOptions;
   private readonly recovery: readonly RecoveryOptions[];
   private held: Codes;
+  private readonly diagnosis: CodeDiagnosis;
   private rejectedUpdates = 0;
 
   /** @throws IstaError NETWORK_SHAPE, BUDGET_IMPOSSIBLE */
@@ -60,6 +64,7 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
     this.held = initialCodes({ seed, measurement, compressedLength, choices, recovery }, (supports) =>
       excessOf(sizeOfSelection(sizes, supports), budget),
     );
+    this.diagnosis = new CodeDiagnosis(this.held);
     this.network = new Network(superNetwork(space, shape, norms, this.selection), {
       seed,
       device,
@@ -87,8 +92,9 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
     this.network.connect(this.selection, this.trainsAffine);
   }
 
-  /** Puts codes of the same supports in place. */
-  protected set codes(codes: Codes) {
+  /** Takes what a step has made of the codes; their supports are as before. */
+  protected learn({ codes, codeGradients }: Trip): void {
+    if (codeGradients !== null) this.diagnosis.note(this.held, codeGradients);
     this.held = codes;
   }
 
@@ -111,6 +117,11 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
     return weightVectors(this.context.space.choices, this.held);
   }
 
+  sparseWeights() {
+    const codes = this.held.map(({ recovery: { code, support } }) => support.map((index) => code[index]));
+    return vectorsOf(this.context.space.choices, codes);
+  }
+
   /** w_S(b) of another support S: where z is zero, the same step leads away from it. */
   weightsFor(selection: Selection) {
     const { choices } = this.context.space;
@@ -127,6 +138,7 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   protected recover(tolerance: number | null): EpochReport & { readonly decision: UpdateDecision } {
     const { choices } = this.context.space;
     const before = this.held;
+    const figures = this.diagnosis.end(before);
     const proposed = recoverCodes(before, this.recovery);
     const decision = decideUpdate(before, proposed, { tolerance, fits: this.context.fits });
     this.connect(decision.codes);
@@ -138,19 +150,36 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
       );
     }
     const record = {
-      choices: choiceRecords(choices, decision),
+      choices: choiceRecords(choices, decision).map((record, index) => ({ ...record, ...figures[index] })),
       accepted: decision.accepted,
       rejectedUpdates: this.rejectedUpdates,
     };
     return { decision, record, lines };
   }
 
+  /** Recovers codes inside of an epoch where that is wanted; none freezes then. To be called after a step. */
+  protected recoverAfter({ epoch, index }: StepPlace): void {
+    const { recoverEvery, recoveryNoise, epochs, seed } = this.config;
+    const turn = epoch * this.context.sources.training.batchCount + index + 1;
+    if (recoverEvery === 0 || turn % recoverEvery !== 0) return;
+    const noise = recoveryNoise * Math.max(0, 1 - epoch / epochs);
+    const stream = RandomStream.named(seed, `recovery/step-${turn}`);
+    const proposed = recoverCodes(this.held, this.recovery, (code) => perturbedCode(code, noise, stream));
+    const { codes, accepted } = decideUpdate(this.held, proposed, {
+      tolerance: null,
+      fits: this.context.fits,
+    });
+    if (!accepted) this.rejectedUpdates += 1;
+    this.connect(codes);
+  }
+
   save(): JsonObject {
-    return { codes: codesToJson(this.held), rejectedUpdates: this.rejectedUpdates };
+    const { held, rejectedUpdates, diagnosis } = this;
+    return { codes: codesToJson(held), rejectedUpdates, diagnosis: diagnosis.save() };
   }
 
   /** @throws IstaError CODES_INVALID, CHECKPOINT_DAMAGED */
-  restore({ codes, rejectedUpdates }: Readonly<Record<string, unknown>>): void {
+  restore({ codes, rejectedUpdates, diagnosis }: Readonly<Record<string, unknown>>): void {
     const restored = codesFromJson(
       codes,
       this.context.space.choices.map(({ candidates }) => candidates.length),
@@ -163,5 +192,23 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
     }
     this.rejectedUpdates = rejectedUpdates as number;
     this.connect(restored);
+    this.diagnosis.restore(diagnosis, restored);
+  }
+
+  /** Candidates that cannot be chosen, and how far the codes are from the claim that a compressed code loses nothing. */
+  diagnose(): JsonObject {
+    const { choices } = this.context.space;
+    const measurements = this.held.map(({ measurement }) => measurement);
+    const dead = deadColumns(measurements, this.recovery, this.config.seed);
+    const residuals = this.held.map(({ recovery }) => recovery.residual);
+    return {
+      deadCandidates: dead.flatMap((columns, choice) =>
+        columns.map(
+          (index) => `${choices[choice].name}: ${candidateName(choices[choice].candidates[index])}`,
+        ),
+      ),
+      meanResidual: residuals.reduce((sum, value) => sum + value, 0) / residuals.length,
+      largestResidual: Math.max(...residuals),
+    };
   }
 }

@@ -36,9 +36,18 @@ export const vectorsOf = (
 export const weightVectors = (choices: readonly Choice[], codes: Codes): Map<string, Tensor> =>
   vectorsOf(choices, weightsOf(codes));
 
+export interface Trip {
+  readonly figures: BatchFigures;
+  /** Of the parameters, in their order. */
+  readonly gradients: (Tensor | null)[];
+  /** After their step. */
+  readonly codes: Codes;
+  /** dL/dw_S of every choice, zero where it is frozen; null where the codes were held. */
+  readonly codeGradients: readonly Float64Array[] | null;
+}
+
 /**
  * One batch through the network and back. To be called in a scope.
- * @returns the codes after their step, and the gradients of the parameters in their order
  * @throws IstaError RUN_DIVERGED when a loss or gradient is not finite; nothing has changed then
  */
 export function takeTrip(
@@ -49,7 +58,7 @@ export function takeTrip(
   forward: Omit<ForwardOptions, "weights">,
   loss: LossOptions,
   place: StepPlace,
-): { readonly figures: BatchFigures; readonly gradients: (Tensor | null)[]; readonly codes: Codes } {
+): Trip {
   const { choices } = network.description.space;
 
   // b -> w: one ISTA step from z, without the threshold. Those that learn are leaves for gradients.
@@ -63,7 +72,7 @@ export function takeTrip(
   const inputs = [...learning.parameters, ...leaves];
   const { figures, gradients } = batchGradients(network, batch, { ...forward, weights }, loss, inputs, place);
   const slopes = gradients.splice(learning.parameters.length);
-  if (learning.codes === null) return { figures, gradients, codes };
+  if (learning.codes === null) return { figures, gradients, codes, codeGradients: null };
 
   // dL/dw -> dL/db = A_S dL/dw -> b. A choice that the loss does not depend on has the gradient zero.
   const codeGradients = codes.map(({ recovery }) => new Float64Array(recovery.support.length));
@@ -73,5 +82,5 @@ export function takeTrip(
   });
   const learnt = learning.controlled?.(found) ?? found;
   for (const [position, index] of active.entries()) codeGradients[index].set(learnt[position]);
-  return { figures, gradients, codes: stepCodes(codes, codeGradients, learning.codes) };
+  return { figures, gradients, codes: stepCodes(codes, codeGradients, learning.codes), codeGradients };
 }

@@ -40,6 +40,7 @@ export class TrialPlan {
   readonly rounds: readonly Round[];
   readonly measurements: readonly Measurement[];
   private readonly recovery: readonly RecoveryOptions[];
+  private finalists: { readonly after: Trial; readonly selections: readonly Selection[] } | null = null;
 
   constructor(
     private readonly task: TrialTask,
@@ -110,7 +111,7 @@ export class TrialPlan {
     let selection = this.drawn(model, perturbation, stream);
     for (let draw = 1; draw < drawsForNew && tried.has(selectionKey(selection)); draw++)
       // Ever farther away, where all that is near was tried.
-      selection = this.drawn(model, perturbation * (1 + draw / 10), stream);
+      selection = this.drawn(model, perturbation + draw / 10, stream);
     return selection;
   }
 
@@ -142,13 +143,21 @@ export class TrialPlan {
   }
 
   /** What a later round compares. */
-  private contestants(history: readonly Trial[], round: number): Selection[] {
+  private contestants(history: readonly Trial[], round: number): readonly Selection[] {
     const count = this.rounds[round].trials;
     if (round > 1)
       return this.ranked(history, round - 1)
         .slice(0, count)
         .map(({ selection }) => selection);
-    // Those of the highest scores among all that was tried, and what perturbed codes recover.
+    // Thousands of recoveries, the same ones for all trials of the round.
+    const last = history[this.rounds[0].trials - 1];
+    if (this.finalists?.after !== last)
+      this.finalists = { after: last, selections: this.bestScored(history, count) };
+    return this.finalists.selections;
+  }
+
+  /** Networks of the highest scores among all that was tried and what perturbed codes recover. */
+  private bestScored(history: readonly Trial[], count: number): Selection[] {
     const model = this.model(history);
     const stream = RandomStream.named(this.task.seed, "finalists");
     const pool = new Map<string, Selection>();

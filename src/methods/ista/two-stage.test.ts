@@ -13,7 +13,7 @@ import {
 import { IstaError } from "../../base/errors.js";
 import type { SearchConfig } from "../../config/schema.js";
 import { cosine } from "../../course/schedules.js";
-import type { Sources } from "../../course/sources.js";
+import { openSources, type Sources } from "../../course/sources.js";
 import type { Network } from "../../nn/network.js";
 import { countNetwork } from "../../space/counts.js";
 import { darts } from "../../space/darts/space.js";
@@ -71,6 +71,38 @@ function watch(search: TwoStageSearch) {
   return seen;
 }
 
+describe("a control run", () => {
+  it("with random gradients moves the codes otherwise, and the weights at the first step alike", async () => {
+    const [fair, control] = [await start(), await start({ control: "random-gradients" })];
+    const begun = compressed(fair.search.codes);
+    expect(compressed(control.search.codes)).toEqual(begun);
+    for (const course of [fair, control]) await course.step(0, 0);
+    expect(compressed(control.search.codes)).not.toEqual(compressed(fair.search.codes));
+    expect(compressed(control.search.codes)).not.toEqual(begun);
+  });
+
+  it("with shuffled labels has as many images of each class, and other labels for them", async () => {
+    const sources = await Promise.all(
+      (["none", "shuffled-labels"] as const).map((control) =>
+        openSources(searchConfig({ method: "ista-two-stage", control, augmentation: "none" })),
+      ),
+    );
+    const [fair, control] = await Promise.all(sources.map(({ validation }) => validation!.batch(0, 0)));
+    expect(control.images).toEqual(fair.images);
+    expect(control.labels).not.toEqual(fair.labels);
+    const counts = await Promise.all(
+      sources.map(async ({ training }) => {
+        const labels: number[] = [];
+        for (let index = 0; index < training.batchCount; index++)
+          labels.push(...(await training.batch(0, index)).labels);
+        return labels.sort((a, b) => a - b);
+      }),
+    );
+    expect(counts[1]).toEqual(counts[0]);
+    for (const one of sources) await one.close();
+  });
+});
+
 describe("a step", () => {
   it("moves b alone on the held-out batch, then the weights alone on the training batch", async () => {
     const { search } = await start();
@@ -98,6 +130,24 @@ describe("a step", () => {
     const before = course.search.codes.map(({ recovery }) => recovery);
     await advance(course, { epoch: 0, step: 0 }, 3);
     expect(course.search.codes.map(({ recovery }) => recovery)).toEqual(before);
+  });
+
+  it("recovers inside of the epoch where that is wanted, from perturbed codes until the last epoch is over", async () => {
+    const flags = { recoverEvery: 2, epochs: 2, codeLearningRate: 1e-9 };
+    const [still, moving] = [await start(flags), await start({ ...flags, recoveryNoise: 1 })];
+    const supports = ({ search }: TwoStageCourse) => supportsOf(search.codes);
+    const before = supports(still);
+    expect(supports(moving)).toEqual(before);
+    await advance(moving, { epoch: 0, step: 0 }, 1);
+    expect(supports(moving)).toEqual(before);
+    await advance(still, { epoch: 0, step: 0 }, 2);
+    await advance(moving, { epoch: 0, step: 1 }, 1);
+    expect(supports(still)).toEqual(before);
+    expect(supports(moving)).not.toEqual(before);
+    expect(moving.search.network.description.selection).toEqual(supports(moving));
+    // The end of an epoch recovers from the codes themselves: its architecture is no accident.
+    await advance(moving, { epoch: 0, step: 2 }, 2);
+    expect(supports(moving)).toEqual(before);
   });
 
   it("takes the held-out batches round and round when there are fewer of them", async () => {

@@ -34,14 +34,16 @@ export class TwoStageSearch extends IstaSearch implements Search {
     const forward = { training: true };
     scope(() => {
       const learning = this.codeLearning([], place);
-      this.codes = takeTrip(network, this.codes, heldOut, learning, forward, config, place).codes;
+      this.learn(takeTrip(network, this.codes, heldOut, learning, forward, config, place));
     });
-    return scope(() => {
+    const figures = scope(() => {
       const learning = { codes: null, parameters: [...network.trainable.values()] };
-      const { figures, gradients } = takeTrip(network, this.codes, batch, learning, forward, config, place);
-      descend(network, sgd, gradients, { ...config, learningRate: place.learningRate }, place);
-      return figures;
+      const trip = takeTrip(network, this.codes, batch, learning, forward, config, place);
+      descend(network, sgd, trip.gradients, { ...config, learningRate: place.learningRate }, place);
+      return trip.figures;
     });
+    this.recoverAfter(place);
+    return figures;
   }
 
   endOfEpoch(): EpochReport {
