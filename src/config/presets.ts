@@ -14,6 +14,13 @@ const imagenetImages = {
   normalisation: "0.485,0.456,0.406/0.229,0.224,0.225",
 } as const satisfies Partial<SearchInput>;
 
+/** Where the authors' one-stage program departs from what is usual here. */
+const asTheAuthorsFreeze = {
+  freezeBy: "lasso-solutions",
+  heldNorms: "all",
+  dropIdentities: true,
+} as const;
+
 export const presets: Readonly<Record<string, Preset>> = {
   "cifar10-two-stage": {
     kind: "search",
@@ -66,6 +73,7 @@ export const presets: Readonly<Record<string, Preset>> = {
       codeWeightDecay: 1e-3,
       codeBetas: [0.5, 0.999],
       freezeTolerance: 1e-3,
+      ...asTheAuthorsFreeze,
       maxParams: 3_700_000,
       auxiliaryWeight: 0.4,
       cutout: 16,
@@ -95,6 +103,7 @@ export const presets: Readonly<Record<string, Preset>> = {
       codeLearningRate: 3e-4,
       codeWeightDecay: 1e-3,
       freezeTolerance: 1e-3,
+      ...asTheAuthorsFreeze,
       auxiliaryWeight: 0.4,
       labelSmoothing: 0.1,
     },

@@ -48,10 +48,11 @@ export interface NetworkPlan {
 const noNorm: NormTensors = [null, null, null, null];
 
 /**
- * Whether the batch norm that a candidate ends in has trainable gamma and beta; otherwise they stay at what they are, (1, 0) in a
- * search, where the candidate's weight takes their part.
+ * Whether a batch norm of a candidate has trainable gamma and beta; otherwise they stay at what they are, (1, 0) in a search, where the
+ * candidate's weight takes the part of those of the norm that it ends in.
+ * @param ends whether the candidate ends in it
  */
-export type AffineRule = (place: Place) => boolean;
+export type AffineRule = (place: Place, ends: boolean) => boolean;
 
 /** Looks up (and where new, makes) every tensor of the network that the graph is of. */
 export function planNetwork(
@@ -69,7 +70,8 @@ export function planNetwork(
     for (const suffix of ["weight", "bias"]) {
       const tensor = held[suffix];
       if (tensor === undefined) continue;
-      if (ending.has(layer) && !trainsAffine(layer.place)) tensor.setRequiresGrad(false);
+      const ofCandidate = layer.kind === "norm" && layer.place.choice !== undefined;
+      if (ofCandidate && !trainsAffine(layer.place, ending.has(layer))) tensor.setRequiresGrad(false);
       else trainable.set(`${layer.name}.${suffix}`, tensor);
     }
   }

@@ -88,7 +88,8 @@ function addBranch(
   };
   const build = (): Value => {
     const built = operation.build(graph, input, context);
-    const spared = (operation.isIdentity === true && context.stride === 1) || operation.isZero === true;
+    const identity = operation.isIdentity === true && context.stride === 1;
+    const spared = (identity && network.dropIdentities !== true) || operation.isZero === true;
     const dropped = spared ? built : graph.dropPath(built);
     return network.form === "super-net" ? graph.scale(dropped, vector, index) : dropped;
   };

@@ -17,7 +17,7 @@ export interface Operation {
   readonly colour: OperationColour;
   /** In drawings; the name with blanks where not given. */
   readonly label?: string;
-  /** Whether it passes its input on as it is at stride 1; drop-path spares it. */
+  /** Whether it passes its input on as it is at stride 1; drop-path spares it unless the network says otherwise. */
   readonly isIdentity?: boolean;
   /** Whether it passes nothing on. */
   readonly isZero?: boolean;

@@ -82,6 +82,8 @@ export interface NetworkDescription {
   readonly selection: Selection;
   /** In a super-net: only one in this many channels goes through the candidates, the rest past them (Xu et al. 2020). */
   readonly partialChannels?: number;
+  /** Whether drop-path drops a branch that passes its input on as it is, too; it is spared where not given. */
+  readonly dropIdentities?: boolean;
 }
 
 /** A published architecture. */

@@ -23,6 +23,7 @@ export function codesToJson(codes: Codes): CodesJson {
     recovery: {
       ...recovery,
       code: numbers(recovery.code),
+      solution: numbers(recovery.solution),
       support: [...recovery.support],
       weights: numbers(recovery.weights),
     },
@@ -82,8 +83,14 @@ function readRecovery(value: unknown, path: string, columns: number): Recovery {
   const code = Float64Array.from(vector(fields.code, `${path}.code`, columns));
   const stray = code.findIndex((entry, index) => entry !== 0 && !support.includes(index));
   if (stray >= 0) refuse(`${path}.code[${stray}]`, "0 outside the support", code[stray]);
+  // Older checkpoints have the sparse code alone.
+  const solution =
+    fields.solution === undefined
+      ? code
+      : Float64Array.from(vector(fields.solution, `${path}.solution`, columns));
   return {
     code,
+    solution,
     support,
     weights: Float64Array.from(vector(fields.weights, `${path}.weights`, support.length)),
     residual: number(fields.residual, `${path}.residual`),

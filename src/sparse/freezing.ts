@@ -6,6 +6,8 @@ import type { Recovery } from "./recovery.js";
 export interface UpdateRules {
   /** A choice freezes when ||z_new - z_old||_2 is at most this; null: nothing freezes, as in a two-stage search. */
   readonly tolerance: number | null;
+  /** What is compared: the sparse codes z, or the LASSO solutions that they were taken from. Default: the sparse codes. */
+  readonly compared?: "sparse-codes" | "lasso-solutions";
   /** Whether the network with these supports is within the size budget. Default: always. */
   readonly fits?: (supports: readonly (readonly number[])[]) => boolean;
 }
@@ -16,7 +18,7 @@ export interface UpdateDecision {
   readonly codes: Codes;
   /** Indices of the choices that froze now. */
   readonly newlyFrozen: readonly number[];
-  /** ||z_new - z_old||_2 of the proposal; 0 for choices that were frozen before. */
+  /** The distance of the proposal from what was there, ||z_new - z_old||_2; 0 for choices that were frozen before. */
   readonly distances: readonly number[];
 }
 
@@ -35,9 +37,11 @@ export function decideUpdate(
   proposed: readonly Recovery[],
   rules: UpdateRules,
 ): UpdateDecision {
-  const { tolerance, fits = () => true } = rules;
+  const { tolerance, compared = "sparse-codes", fits = () => true } = rules;
+  const vectorOf = (recovery: Recovery): Float64Array =>
+    compared === "sparse-codes" ? recovery.code : recovery.solution;
   const next = codes.map((code, index) => (code.frozen ? code.recovery : proposed[index]));
-  const distances = codes.map(({ recovery }, index) => distance(next[index].code, recovery.code));
+  const distances = codes.map(({ recovery }, index) => distance(vectorOf(next[index]), vectorOf(recovery)));
   if (!fits(next.map(({ support }) => support)))
     return { accepted: false, codes, newlyFrozen: [], distances };
   const settled = (index: number): boolean => tolerance !== null && distances[index] <= tolerance;

@@ -54,6 +54,8 @@ export interface RecoveryOptions {
 export interface Recovery {
   /** z, of length n, zero outside the support. */
   readonly code: Float64Array;
+  /** The LASSO solution that z was taken from, of length n: for `top-s` with what was cut off; for `path` it is z. */
+  readonly solution: Float64Array;
   /** S: exactly s indices, ascending. */
   readonly support: readonly number[];
   /** w_S(b) at the b that was recovered from. */
@@ -71,6 +73,8 @@ export interface Recovery {
 /** Values of z on some columns, and where they came from. */
 interface Selection {
   readonly values: ReadonlyMap<number, number>;
+  /** With what was cut off; null where nothing was. */
+  readonly solution: Float64Array | null;
   readonly nonzeros: number;
   readonly lambda: number;
 }
@@ -133,7 +137,8 @@ function selectTop(matrix: Matrix, target: Float64Array, options: RecoveryOption
   const { solution } = result;
   const nonzero = byStrength(solution).filter((index) => solution[index] !== 0);
   const kept = takeDistinct(nonzero, sparsity, slot, []);
-  return { values: new Map(kept.map((index) => [index, solution[index]])), nonzeros: nonzero.length, lambda };
+  const values = new Map(kept.map((index) => [index, solution[index]]));
+  return { values, solution, nonzeros: nonzero.length, lambda };
 }
 
 /** Where the path is taken to have ended, as a share of lambda_max: rounding errors of correlations are far below, all else above. */
@@ -162,7 +167,7 @@ function selectOnPath(matrix: Matrix, target: Float64Array, options: RecoveryOpt
   for (;;) {
     const restricted = columnsOf(matrix, allowed);
     const last = lastOfSize(restricted, target, sparsity, nonnegative);
-    if (last === null) return { values: new Map(), nonzeros: 0, lambda: 0 };
+    if (last === null) return { values: new Map(), solution: null, nonzeros: 0, lambda: 0 };
     const ranked = byStrength(last.solution).filter((position) => last.active.includes(position));
     const members = ranked.map((position) => allowed[position]);
     const winners = takeDistinct(members, members.length, slot, []);
@@ -174,7 +179,7 @@ function selectOnPath(matrix: Matrix, target: Float64Array, options: RecoveryOpt
         index,
         refit === null ? last.solution[ranked[rank]] : refit[rank],
       ]);
-      return { values: new Map(values), nonzeros: members.length, lambda: last.lowerLambda };
+      return { values: new Map(values), solution: null, nonzeros: members.length, lambda: last.lowerLambda };
     }
     // Two members share a predecessor: the stronger one stays, its rivals leave the problem, and the path is followed anew.
     const lost = new Set(members.filter((index) => !winners.includes(index)).map(slot));
@@ -193,7 +198,7 @@ export function recover(matrix: Matrix, compressed: Float64Array, options: Recov
   validateTarget(matrix, compressed, "recovery");
   const slot = validateOptions(matrix, options);
   const select = options.method === "path" ? selectOnPath : selectTop;
-  const { values, nonzeros, lambda } = select(matrix, compressed, options, slot);
+  const { values, solution, nonzeros, lambda } = select(matrix, compressed, options, slot);
   const code = new Float64Array(matrix.columns);
   for (const [index, value] of values) code[index] = value;
   const remainder = residualOf(matrix, code, compressed);
@@ -210,6 +215,7 @@ export function recover(matrix: Matrix, compressed: Float64Array, options: Recov
   const size = norm(compressed);
   return {
     code,
+    solution: solution ?? code,
     support,
     weights: searchWeights(matrix, support, code, compressed),
     residual: size === 0 ? 0 : norm(remainder) / size,

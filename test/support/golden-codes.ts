@@ -63,7 +63,8 @@ export function goldenShape(description: NetworkFields, imageSize: number): Netw
 function recoveryOf(code: Float64Array, measurement: ChoiceCode["measurement"], b: Float64Array): Recovery {
   const support = [...code.keys()].filter((index) => code[index] !== 0);
   const weights = searchWeights(measurement, support, code, b);
-  return { code, support, weights, residual: 0, nonzeros: support.length, completed: 0, lambda: 1e-5 };
+  const cut = { residual: 0, nonzeros: support.length, completed: 0, lambda: 1e-5 };
+  return { code, solution: code, support, weights, ...cut };
 }
 
 /** Replaces the sparse codes by those of the keys PREFIX.GROUP.zJ; b and Adam's state stay. */

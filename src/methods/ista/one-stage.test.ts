@@ -142,6 +142,35 @@ describe("freezing", () => {
     expect(isAtStart("stem.1.weight", data as Float32Array)).toBe(false);
   });
 
+  it("holds all gamma and beta of candidates of active nodes where that is asked for, and the others' as ever", async () => {
+    const course = await start({ freezeTolerance: 0, heldNorms: "all" });
+    await advance(course, { epoch: 0, step: 0 }, 3);
+    const { active, inside } = affineOfCandidates(course);
+    expect(inside.size).toBeGreaterThan(0);
+    for (const [name, values] of [...active, ...inside]) expect(isAtStart(name, values), name).toBe(true);
+    const stem = course.search.network.stateDict().get("stem.1.weight")!.data as Float32Array;
+    expect(isAtStart("stem.1.weight", stem)).toBe(false);
+    const frozen = await start({ epochs: 1, heldNorms: "all" });
+    await advance(frozen, { epoch: 0, step: 0 }, 7);
+    for (const [name, values] of affineOfCandidates(frozen).inside)
+      expect(isAtStart(name, values), name).toBe(false);
+  });
+
+  it("compares whole LASSO solutions where that is asked for: they move farther", async () => {
+    const distances = async (freezeBy: string) => {
+      const [outcome] = await advance(
+        await start({ freezeTolerance: 0, freezeBy }),
+        { epoch: 0, step: 0 },
+        4,
+      );
+      return recordsOf(outcome).map(({ distance }) => distance);
+    };
+    const [codes, solutions] = [await distances("sparse-codes"), await distances("lasso-solutions")];
+    for (const [index, distance] of codes.entries())
+      expect(solutions[index]).toBeGreaterThan(distance * 0.99);
+    expect(solutions).not.toEqual(codes);
+  });
+
   it("frees what a frozen node can never take up again, and its momenta", async () => {
     const course = await halfFrozen();
     const { context, search } = course;
@@ -213,6 +242,25 @@ describe("the two phases", () => {
     expect(seen.slice(0, 4)).toEqual(Array(4).fill(undefined));
     expect(seen.slice(4, 8)).toEqual(Array(4).fill(0));
     for (const probability of seen.slice(8)) expect(probability).toBeCloseTo(0.05, 12);
+  });
+
+  it("drop skips as well where that is asked for", async () => {
+    const dropped = async (dropIdentities: boolean): Promise<number> => {
+      const { search } = await start({ dropIdentities });
+      const skips = darts.choices.map(({ candidates, kept }) =>
+        candidates
+          .flatMap(({ operation }, index) => (operation === "skip_connect" ? [index] : []))
+          .slice(0, kept),
+      );
+      search.network.connect(skips);
+      const { layers } = darts.graph(search.network.description);
+      return layers.filter(({ kind }) => kind === "drop-path").length;
+    };
+    const [spared, all] = [await dropped(false), await dropped(true)];
+    // Skips of stride 2 are no identities and are dropped in any case.
+    expect(spared).toBeGreaterThan(0);
+    expect(all).toBe(3 * 4 * 2);
+    expect(spared).toBeLessThan(all);
   });
 
   it("take one batch and one backward pass a step for b and the weights", async () => {

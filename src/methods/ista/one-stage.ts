@@ -13,6 +13,7 @@ import { cosine, dropPathProbability } from "../../course/schedules.js";
 import { scope } from "../../engine/tensor.js";
 import { absorbWeights } from "../../nn/absorption.js";
 import type { JsonObject } from "../../run/records.js";
+import type { Place } from "../../space/graph.js";
 import { weightsOf } from "../../sparse/codes.js";
 import { allFrozen, freezeAll } from "../../sparse/freezing.js";
 import type { EpochReport, Search, SearchContext } from "../method.js";
@@ -39,7 +40,12 @@ export class OneStageSearch extends IstaSearch<IstaOptions & OneStageOptions> im
   private peakBytes = { search: 0, train: 0 };
 
   constructor(context: SearchContext) {
-    super(context, context.space.norms.oneStageSuperNet);
+    const { dropIdentities } = context.config as unknown as OneStageOptions;
+    super(context, context.space.norms.oneStageSuperNet, { dropIdentities });
+  }
+
+  protected override trainsAffine(place: Place, ends: boolean): boolean {
+    return super.trainsAffine(place, ends || this.config.heldNorms === "all");
   }
 
   get phase(): "search" | "train" {
@@ -90,7 +96,7 @@ export class OneStageSearch extends IstaSearch<IstaOptions & OneStageOptions> im
   }
 
   private endOfTrainingEpoch(epoch: number): EpochReport {
-    const { record } = this.recover(this.config.freezeTolerance);
+    const { record } = this.recover(this.config.freezeTolerance, this.config.freezeBy);
     const { search, train } = this.peakBytes;
     const last = epoch + 1 === this.epochCount;
     const words = `  peak memory: ${formatBytes(search)} in the search, ${formatBytes(train)} after it`;
@@ -98,7 +104,11 @@ export class OneStageSearch extends IstaSearch<IstaOptions & OneStageOptions> im
   }
 
   private endOfSearchEpoch(epoch: number): EpochReport {
-    const { decision, record, lines: changes } = this.recover(this.config.freezeTolerance);
+    const {
+      decision,
+      record,
+      lines: changes,
+    } = this.recover(this.config.freezeTolerance, this.config.freezeBy);
     const lines = [...changes];
     const { newlyFrozen } = decision;
     if (newlyFrozen.length > 0) lines.push(`  frozen: ${this.names(newlyFrozen).join(", ")}`);

@@ -45,6 +45,22 @@ export const oneStageOptions = {
   freezeTolerance: notNegative(
     "a choice freezes when its sparse code moved by no more than this (L2 norm)",
   ).default(1e-3),
+  freezeBy: z
+    .enum(["sparse-codes", "lasso-solutions"])
+    .default("sparse-codes")
+    .describe(
+      "what must not have moved for a choice to freeze: its sparse code, or the whole LASSO solution that it was cut from, as in the authors' program",
+    ),
+  heldNorms: z
+    .enum(["last", "all"])
+    .default("last")
+    .describe(
+      "batch norms of a candidate whose gamma and beta stay at (1, 0) until its choice is frozen: the one that it ends in, or all of them, as in the authors' program",
+    ),
+  dropIdentities: z
+    .boolean()
+    .default(false)
+    .describe("drop-path drops branches that are a mere skip, too, as in the authors' program"),
 };
 
 /** The same option with another default. */

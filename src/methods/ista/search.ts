@@ -8,7 +8,14 @@ import { Network } from "../../nn/network.js";
 import type { AffineRule } from "../../nn/plan.js";
 import type { JsonObject } from "../../run/records.js";
 import { excessOf, sizeOfSelection } from "../../space/counts.js";
-import { candidateName, type NormPlacement, type Selection, superNetwork } from "../../space/space.js";
+import type { Place } from "../../space/graph.js";
+import {
+  candidateName,
+  type NetworkDescription,
+  type NormPlacement,
+  type Selection,
+  superNetwork,
+} from "../../space/space.js";
 import type { AdamOptions } from "../../sparse/adam.js";
 import {
   type CodedChoice,
@@ -20,7 +27,7 @@ import {
   supportsOf,
 } from "../../sparse/codes.js";
 import { codesFromJson, codesToJson } from "../../sparse/codes-json.js";
-import { decideUpdate, type UpdateDecision } from "../../sparse/freezing.js";
+import { decideUpdate, type UpdateDecision, type UpdateRules } from "../../sparse/freezing.js";
 import type { RecoveryOptions } from "../../sparse/recovery.js";
 import { searchWeights } from "../../sparse/weights.js";
 import type { EpochReport, SearchContext } from "../method.js";
@@ -42,6 +49,7 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   constructor(
     protected readonly context: SearchContext,
     norms: NormPlacement,
+    extras: Pick<NetworkDescription, "dropIdentities"> = {},
   ) {
     const { space, shape, sizes, budget, device } = context;
     this.config = context.config as SearchContext["config"] & Options;
@@ -65,12 +73,15 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
       excessOf(sizeOfSelection(sizes, supports), budget),
     );
     this.diagnosis = new CodeDiagnosis(this.held);
-    this.network = new Network(superNetwork(space, shape, norms, this.selection), {
-      seed,
-      device,
-      recompute: this.config.recompute,
-      trainsAffine: this.trainsAffine,
-    });
+    this.network = new Network(
+      { ...superNetwork(space, shape, norms, this.selection), ...extras },
+      {
+        seed,
+        device,
+        recompute: this.config.recompute,
+        trainsAffine: this.affineRule,
+      },
+    );
   }
 
   /** A step in which the codes learn, and these parameters. */
@@ -89,7 +100,7 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   /** Puts codes with other supports in place and gives the network their connections. */
   protected connect(codes: Codes): void {
     this.held = codes;
-    this.network.connect(this.selection, this.trainsAffine);
+    this.network.connect(this.selection, this.affineRule);
   }
 
   /** Takes what a step has made of the codes; their supports are as before. */
@@ -111,7 +122,12 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   }
 
   /** gamma and beta of the batch norm that a candidate ends in stay at (1, 0) as long as its choice is active. */
-  private readonly trainsAffine: AffineRule = ({ choice }) => this.held[choice!].frozen;
+  protected trainsAffine({ choice }: Place, ends: boolean): boolean {
+    return this.held[choice!].frozen || !ends;
+  }
+
+  /** Bound, and the same one for the network's life. */
+  private readonly affineRule: AffineRule = (place, ends) => this.trainsAffine(place, ends);
 
   weights() {
     return weightVectors(this.context.space.choices, this.held);
@@ -134,13 +150,17 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
   /**
    * Recovers the codes of all active choices; takes them, and the network that they mean, if that is within the size budget.
    * @param tolerance of the distance by which a code may have moved to freeze; null: none freezes
+   * @param compared what that distance is of
    */
-  protected recover(tolerance: number | null): EpochReport & { readonly decision: UpdateDecision } {
+  protected recover(
+    tolerance: number | null,
+    compared?: UpdateRules["compared"],
+  ): EpochReport & { readonly decision: UpdateDecision } {
     const { choices } = this.context.space;
     const before = this.held;
     const figures = this.diagnosis.end(before);
     const proposed = recoverCodes(before, this.recovery);
-    const decision = decideUpdate(before, proposed, { tolerance, fits: this.context.fits });
+    const decision = decideUpdate(before, proposed, { tolerance, compared, fits: this.context.fits });
     this.connect(decision.codes);
     const lines = changeLines(choices, before, decision.codes);
     if (!decision.accepted) {
