@@ -124,7 +124,7 @@ export const searchOptions = {
       "file with known accuracies (CSV, may be gzipped): they are recorded beside the search, which never looks at them",
     ),
   rankedArchitectures: count(
-    "with a table: random architectures whose accuracies with the shared weights are compared with it at the end (Kendall's tau); 0 = none",
+    "with a table: random architectures whose accuracies, with the shared weights or after trials, are compared with it at the end (Kendall's tau); 0 = none",
     0,
   ).default(0),
   control: z

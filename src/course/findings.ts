@@ -11,7 +11,7 @@ import type { RunControl } from "./execute.js";
 import type { Observer } from "./loop.js";
 import { dispose, measureProjectionGap, type ProjectionGap, projectionOf } from "./projection.js";
 import { type Ranking, rankArchitectures, ranksArchitectures } from "./ranking.js";
-import type { SearchCourse } from "./search.js";
+import type { Search, SearchCourse } from "./search.js";
 
 /** The ranked architectures of a run, one by one. */
 export const rankingFileName = "ranking.json";
@@ -41,9 +41,14 @@ const points = (share: number): string => (100 * share).toFixed(1);
 const gapLine = ({ superNetAccuracy, keptAccuracy, projectionGap }: ProjectionGap): string =>
   `projection gap ${points(projectionGap)} points${projectionGap === 0 && keptAccuracy === superNetAccuracy ? " (only what is kept was ever built)" : ""}: held-out accuracy ${formatPercent(superNetAccuracy, 1)} of the super-net, ${formatPercent(keptAccuracy, 1)} of its kept candidates alone`;
 
-function rankingLine({ tau, column, architectures, candidates, trainedCandidates }: Ranking): string {
+function rankingLine(
+  { tau, column, architectures, candidates, trainedCandidates }: Ranking,
+  { tryOut }: Search,
+): string {
   const value = tau === null ? "is not defined (no two accuracies differ)" : tau.toFixed(3);
-  return `Kendall's tau ${value} between accuracies with shared weights and ${column}, ${architectures} architectures; ${trainedCandidates} of their ${candidates} candidates with weights were trained`;
+  const begin = `Kendall's tau ${value} between accuracies`;
+  if (tryOut !== undefined) return `${begin} after trials and ${column}, ${architectures} architectures`;
+  return `${begin} with shared weights and ${column}, ${architectures} architectures; ${trainedCandidates} of their ${candidates} candidates with weights were trained`;
 }
 
 async function rank(
@@ -74,7 +79,7 @@ async function rank(
   if (ranking === null) return "stopped";
   const { rows, ...figures } = ranking;
   run.writeJson(rankingFileName, { ...figures, rows });
-  observer.line(rankingLine(ranking));
+  observer.line(rankingLine(ranking, search));
   return figures;
 }
 

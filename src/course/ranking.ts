@@ -20,9 +20,9 @@ export interface Ranking extends z.output<typeof rankingSchema> {
   }[];
 }
 
-/** Whether the super-net can be connected to any architecture: some searches free what they will not need. */
-export const ranksArchitectures = ({ reachable, network }: Search): boolean =>
-  sameSelection(reachable, allCandidates(network.description.space));
+/** Whether the search can judge any architecture: some free weights that they will not need. */
+export const ranksArchitectures = ({ reachable, network, tryOut }: Search): boolean =>
+  tryOut !== undefined || sameSelection(reachable, allCandidates(network.description.space));
 
 /** "choice/candidate" of all candidates with batch norms, and whether a training batch ever went through them. */
 function trainedCandidates(network: Network): Map<string, boolean> {
@@ -43,8 +43,21 @@ function trainedCandidates(network: Network): Map<string, boolean> {
 const candidatesOf = (selection: Selection): string[] =>
   selection.flatMap((chosen, choice) => chosen.map((candidate) => `${choice}/${candidate}`));
 
+/** Of an architecture on the held-out images: as the search judges it, or else with its weights and statistics computed again. */
+async function judgedAccuracy(
+  course: SearchCourse,
+  selection: Selection,
+  stop: () => boolean,
+): Promise<number | null> {
+  const { search } = course;
+  if (search.tryOut !== undefined) return search.tryOut(selection, stop);
+  search.network.connect(selection);
+  const weights = search.weightsFor?.(selection);
+  return heldOutAccuracy(course, weights, stop).finally(() => dispose(weights));
+}
+
 /**
- * Draws architectures evenly from the table and evaluates each on the held-out images with the search's weights: batch-norm
+ * Draws architectures evenly from the table and evaluates each on the held-out images as the search judges it, or with its weights: batch-norm
  * statistics computed again, candidates weighed as the search would (see `Search.weightsFor`), tensors that no step has needed at
  * their initial values. The same seed draws the same ones. The network is as before afterwards.
  * @param count at most; all of the table's where it has fewer
@@ -69,9 +82,7 @@ export async function rankArchitectures(
     const rows: Ranking["rows"][number][] = [];
     for (const selection of drawn) {
       if (stop()) return null;
-      network.connect(selection);
-      const weights = search.weightsFor?.(selection);
-      const sharedAccuracy = await heldOutAccuracy(course, weights, stop).finally(() => dispose(weights));
+      const sharedAccuracy = await judgedAccuracy(course, selection, stop);
       if (sharedAccuracy === null) return null;
       const knownAccuracy = table.lookup(selection)![column];
       rows.push({ genotype: context.space.toGenotype(selection), sharedAccuracy, knownAccuracy });
@@ -88,7 +99,7 @@ export async function rankArchitectures(
     column,
     architectures: rows.length,
     candidates: candidates.length,
-    trainedCandidates: candidates.filter((key) => trained.get(key)).length,
+    trainedCandidates: candidates.filter((key) => search.tryOut !== undefined || trained.get(key)).length,
     rows,
   };
 }

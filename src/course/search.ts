@@ -124,6 +124,11 @@ export interface Search {
    */
   weightsFor?(selection: Selection): ReadonlyMap<string, Tensor>;
   /**
+   * Held-out accuracy of any architecture, 0..1, as the search would judge it, where that is not by the weights of its network. Leaves
+   * the search as it was. Null when `stop` asked to end.
+   */
+  tryOut?(selection: Selection, stop: () => boolean): Promise<number | null>;
+  /**
    * Vectors z_S of weights of the sparse codes themselves, made anew; the caller frees them. For searches whose network runs with weights
    * of compressed codes: the paper says that both have the same loss.
    */

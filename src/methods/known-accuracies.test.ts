@@ -167,6 +167,18 @@ describe("other methods", () => {
     expect(lines.some((line) => line.startsWith("known accuracies of the found architecture: "))).toBe(true);
   });
 
+  it("trials rank by trials, and find the same without", async () => {
+    const table = writeTable("trials.csv", []);
+    const trials = { epochs: 3, trialSteps: 2, warmupTrials: 2, heldOutImages: 32, finalists: 0 };
+    const flags = { method: "ista-trials", ...trials };
+    const { summary, lines, path } = await search({ ...flags, table, rankedArchitectures: 3 });
+    expect(summary).toMatchObject({ projectionGap: null, kendallTau: { architectures: 3 } });
+    expect(lines.join("\n")).toMatch(/Kendall's tau .* between accuracies after trials and validation, 3/);
+    const alone = await search(flags);
+    expect(alone.summary.genotype).toEqual(summary.genotype);
+    expect([...modelOf(alone.path)]).toEqual([...modelOf(path)]);
+  });
+
   it("random has neither", async () => {
     const table = writeTable("random.csv", []);
     const flags = { method: "random", candidates: 2, epochs: 2 };

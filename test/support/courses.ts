@@ -89,6 +89,7 @@ export function bundledSources(config: SearchConfig | TrainConfig): Promise<Sour
     limitTest,
     augmentation,
     cutout,
+    "control" in config ? config.control : "none",
   ]);
   const found = opened.get(key) ?? openSources(config);
   opened.set(key, found);

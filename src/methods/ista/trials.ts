@@ -12,6 +12,7 @@ import { type Evaluation, evaluate } from "../../course/evaluate.js";
 import { cosine } from "../../course/schedules.js";
 import { recomputeStatistics } from "../../course/statistics.js";
 import type { BatchSource } from "../../data/index.js";
+import { Sgd } from "../../engine/sgd.js";
 import { scope, type Tensor } from "../../engine/tensor.js";
 import { Network } from "../../nn/network.js";
 import type { JsonObject } from "../../run/records.js";
@@ -43,14 +44,14 @@ export class TrialSearch implements Search {
     this.plan = new TrialPlan({ space, seed, epochs, fits: context.fits }, this.config);
     this.tried = this.plan.next([]);
     this.answer = this.tried;
-    this.held = this.newNetwork();
+    this.held = this.newNetwork(this.tried);
   }
 
   /** From the same first weights in every trial, so that trials differ in nothing but their architecture. */
-  private newNetwork(): Network {
+  private newNetwork(selection: Selection): Network {
     const { space, shape, device } = this.context;
     const { seed, recompute } = this.config;
-    const description = superNetwork(space, shape, space.norms.twoStageSuperNet, this.tried);
+    const description = superNetwork(space, shape, space.norms.twoStageSuperNet, selection);
     return new Network(description, { seed, device, recompute });
   }
 
@@ -99,13 +100,23 @@ export class TrialSearch implements Search {
     return null;
   }
 
+  step(epoch: number, index: number): Promise<BatchFigures> {
+    const { sgd } = this.context;
+    return this.trainStep(this.network, sgd, { epoch, index }, this.stepCount);
+  }
+
   /** All trials see the same batches in the same order, and have a cosine of their own. */
-  async step(epoch: number, index: number): Promise<BatchFigures> {
-    const { config, network } = this;
-    const { sources, sgd } = this.context;
-    const { batchCount } = sources.training;
-    const batch = await sources.training.batch(Math.floor(index / batchCount), index % batchCount);
-    const learningRate = cosine(index, this.stepCount, config.learningRate, config.finalLearningRate);
+  private async trainStep(
+    network: Network,
+    sgd: Sgd,
+    { epoch, index }: { epoch: number; index: number },
+    steps: number,
+  ): Promise<BatchFigures> {
+    const { config } = this;
+    const { training } = this.context.sources;
+    const { batchCount } = training;
+    const batch = await training.batch(Math.floor(index / batchCount), index % batchCount);
+    const learningRate = cosine(index, steps, config.learningRate, config.finalLearningRate);
     const place = { epoch, index, learningRate };
     return scope(() => {
       const parameters = [...network.trainable.values()];
@@ -116,11 +127,35 @@ export class TrialSearch implements Search {
     });
   }
 
+  evaluate(source: BatchSource, stop?: () => boolean): Promise<Evaluation | null> {
+    return this.judged(this.network, source, stop);
+  }
+
+  /** By a trial of its own, such as those of the first round. */
+  async tryOut(selection: Selection, stop: () => boolean): Promise<number | null> {
+    const [network, sgd] = [this.newNetwork(selection), new Sgd()];
+    try {
+      for (let index = 0; index < this.config.trialSteps; index++) {
+        if (stop()) return null;
+        await this.trainStep(network, sgd, { epoch: 0, index }, this.config.trialSteps);
+        await new Promise(setImmediate);
+      }
+      return (await this.judged(network, this.context.sources.validation!, stop))?.top1 ?? null;
+    } finally {
+      network.dispose();
+      sgd.dispose();
+    }
+  }
+
   /** On the first held-out images, the same ones for all trials. */
-  async evaluate(source: BatchSource, stop?: () => boolean): Promise<Evaluation | null> {
+  private async judged(
+    network: Network,
+    source: BatchSource,
+    stop?: () => boolean,
+  ): Promise<Evaluation | null> {
     const { statisticsBatches, heldOutImages, batchSize } = this.config;
     const { training } = this.context.sources;
-    if (statisticsBatches > 0) await recomputeStatistics(this.network, training, statisticsBatches);
+    if (statisticsBatches > 0) await recomputeStatistics(network, training, statisticsBatches);
     const batchCount = Math.min(source.batchCount, Math.ceil(heldOutImages / batchSize));
     const { channels, height, width, classes } = source;
     const layout = { channels, height, width, classes, batchCount, exampleCount: batchCount * batchSize };
@@ -129,7 +164,7 @@ export class TrialSearch implements Search {
       batch: (epoch: number, index: number) => source.batch(epoch, index),
       close: async () => {},
     };
-    return evaluate(this.network, first, { stop });
+    return evaluate(network, first, { stop });
   }
 
   endOfEpoch(epoch: number, found: Evaluation | null): EpochReport {
@@ -168,7 +203,7 @@ export class TrialSearch implements Search {
     this.tried = this.plan.next(this.history);
     this.held.dispose();
     this.context.sgd.retain(new Set());
-    this.held = this.newNetwork();
+    this.held = this.newNetwork(this.tried);
   }
 
   save(): JsonObject {
