@@ -312,7 +312,13 @@ describe("a method that is added", () => {
     const keys = (heading: string | null): string[] =>
       groups.find((group) => group.heading === heading)!.options.map(({ key }) => key);
     expect(keys("Options of climbing")).toEqual(["neighbours", "patience"]);
-    expect(keys("Options of ista-one-stage")).toEqual(["trainEpochs", "freezeTolerance"]);
+    expect(keys("Options of ista-one-stage")).toEqual([
+      "trainEpochs",
+      "freezeTolerance",
+      "freezeBy",
+      "heldNorms",
+      "dropIdentities",
+    ]);
     expect(keys("Options of ista-two-stage, ista-one-stage")).toContain("codeBetas");
     const measurement = groups.flatMap(({ options }) => options).find(({ key }) => key === "measurement")!;
     expect(measurement.default).toBe("uniform");

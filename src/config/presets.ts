@@ -148,6 +148,25 @@ export const presets: Readonly<Record<string, Preset>> = {
       labelSmoothing: 0.1,
     },
   },
+  "nas-bench-201": {
+    kind: "search",
+    description:
+      "search by trials in NAS-Bench-201 on CIFAR-10: 110 short trainings of small networks, about half an hour on a core",
+    values: {
+      space: "nas-bench-201",
+      method: "ista-trials",
+      epochs: 110,
+      trialSteps: 600,
+      batchSize: 32,
+      cells: 3,
+      channels: 8,
+      learningRate: 0.05,
+      nesterov: true,
+      weightDecay: 5e-4,
+      heldOutImages: 3000,
+      statisticsBatches: 16,
+    },
+  },
   "nas-bench-201-train": {
     kind: "train",
     description: "the recipe of NAS-Bench-201's own accuracies: 15 cells, 16 channels, 200 epochs",

@@ -11,6 +11,8 @@ export { allFrozen, decideUpdate, freezeAll } from "./freezing.js";
 export { homotopy, lassoPath } from "./homotopy.js";
 export { ista } from "./ista.js";
 export type { LassoSolver } from "./lasso.js";
+export type { LossModel, Supports } from "./loss-model.js";
+export { fitLossModel, measure, rankScores } from "./loss-model.js";
 export type { Matrix } from "./matrix.js";
 export type { Measurement, MeasurementKind } from "./measurement.js";
 export { coherence, drawMeasurement } from "./measurement.js";
