@@ -3,7 +3,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import { advance, type CourseOf, type SearchFlags, searchConfig } from "../../../test/support/courses.js";
+import {
+  advance,
+  type CourseOf,
+  carryOver,
+  type SearchFlags,
+  searchConfig,
+} from "../../../test/support/courses.js";
+import { expectError } from "../../../test/support/data.js";
 import { smallSearch, spaceNames } from "../../../test/support/method-courses.js";
 import { expectExactResumption } from "../../../test/support/resumption.js";
 import { silentObserver } from "../../course/loop.js";
@@ -101,6 +108,22 @@ describe("trials", () => {
     expect(other.record.validationLoss).toBe(one.record.validationLoss);
     expect(losses(fair)).toEqual([one.record.validationLoss]);
     expect(losses(control)).not.toEqual(losses(fair));
+  });
+
+  it("may become more while they explore, and not once the final round has begun", async () => {
+    const course = await open("nas-bench-201");
+    const place = { epoch: 0, step: 0 };
+    await advance(course, place, 6);
+    const longer = await open("nas-bench-201", { epochs: 7 });
+    carryOver(course, longer, join(folder, "exploring"));
+    expect(longer.epochCount).toBe(9);
+    await advance(course, place, 4);
+    const late = await open("nas-bench-201", { epochs: 7 });
+    await expectError(
+      () => carryOver(course, late, join(folder, "final")),
+      "CONFIG_RESUME",
+      "expected 4 as before",
+    );
   });
 
   it("are refused where nothing is held out", () => {

@@ -25,6 +25,8 @@ import { type Trial, TrialPlan } from "./trial-plan.js";
 
 const stateSchema = z.object({
   trials: z.array(z.object({ selection: z.array(z.array(z.int().min(0))), loss: z.number() })),
+  /** Trials of the first round, with which the run was saved. */
+  exploring: z.int().min(1),
 });
 
 export class TrialSearch implements Search {
@@ -207,10 +209,11 @@ export class TrialSearch implements Search {
   }
 
   save(): JsonObject {
-    return { trials: this.history.map(({ selection, loss }) => ({ selection, loss })) };
+    const trials = this.history.map(({ selection, loss }) => ({ selection, loss }));
+    return { trials, exploring: this.config.epochs };
   }
 
-  /** @throws IstaError CHECKPOINT_DAMAGED */
+  /** @throws IstaError CHECKPOINT_DAMAGED, CONFIG_RESUME */
   restore(state: Readonly<Record<string, unknown>>): void {
     const found = stateSchema.safeParse(state);
     if (!found.success || found.data.trials.length > this.epochCount)
@@ -218,7 +221,14 @@ export class TrialSearch implements Search {
         "CHECKPOINT_DAMAGED",
         `checkpoint: expected at most ${this.epochCount} trials of a search by trials, got others`,
       );
-    const { trials } = found.data;
+    const { trials, exploring } = found.data;
+    const { epochs } = this.config;
+    const changed = epochs !== exploring && this.plan.rounds.length > 1;
+    if (changed && trials.length >= Math.min(epochs, exploring))
+      throw new IstaError(
+        "CONFIG_RESUME",
+        `--epochs: expected ${exploring} as before, since ${trials.length} trials are done and final rounds follow, got ${epochs}; start a new run`,
+      );
     for (const { selection } of trials) validateSelection(this.context.space, selection);
     this.history = trials;
     if (trials.length > 0) this.answer = this.plan.answer(trials);
