@@ -61,6 +61,26 @@ describe("a two-stage search", () => {
     expect(readFileSync(at("runs/found/cells.svg"), "utf8")).toContain("Cell");
   });
 
+  it("by trials takes its preset, records each trial, and says whether it explored and decided", () => {
+    const trials = ["--epochs", "6", "--trial-steps", "3", "--warmup-trials", "3", "--held-out-images", "32"];
+    const words = ["--preset", "nas-bench-201", ...small, ...trials, "--name", "tried"];
+    const { status, out, err } = call("search", ...words);
+    expect(status, err).toBe(0);
+    expect(out).toContain("Next: ista-nas train --arch");
+    expect(err).toMatch(/^explored \d+ of 30 connections \(\d+ %\); (not )?decided: /m);
+    expect(read("runs/tried/config.json")).toMatchObject({
+      method: "ista-trials",
+      nesterov: true,
+      epochs: 6,
+    });
+    const found = records("tried");
+    expect(found).toHaveLength(6);
+    expect(found.at(-1).answer).toEqual(read("runs/tried/genotype.json"));
+    expect(new Set(found.map(({ genotype }) => genotype.cell)).size).toBe(6);
+    const { exploration } = json("runs", "show", "tried").summary;
+    expect(exploration.connectionsTried).toBe(found.at(-1).connectionsTried);
+  });
+
   it("counts what the network has", () => {
     const params = json(
       "arch",
