@@ -1,20 +1,14 @@
-// `ista-nas arch`: shows, draws, counts, compares and makes cells. Nothing here needs the tensor library.
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
-import { writeFileAtomic } from "../base/files.js";
 import { type Column, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
 import { drawSvg, drawText } from "../drawing/cells.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import { AccuracyTable } from "../formats/accuracy-table.js";
 import { formatGenotypeJson } from "../formats/genotype-json.js";
-import { randomArchitecture } from "../formats/genotype-resolve.js";
-import { type FoundArchitecture, resolveArchitecture } from "../run/architecture.js";
-import { epochName } from "../run/directory.js";
+import type { FoundArchitecture } from "../run/architecture.js";
 import { countNetwork, type NetworkCounts, type Size } from "../space/counts.js";
-import { allSpaces, findSpace, usualSpace } from "../space/registry.js";
+import { allSpaces } from "../space/registry.js";
 import {
   type Architecture,
   candidateName,
@@ -23,26 +17,11 @@ import {
   type NetworkShape,
   sameSelection,
 } from "../space/space.js";
+import { registerRandom } from "./arch-random.js";
+import { cellsArgument, findArchitecture } from "./find-architecture.js";
 import { addExamples, printResult } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
-
-const cellsArgument = "run directory (or its name in ./runs), genotype file, name, or random:SEED";
-
-/** The cells that a word means; of a search also those after one of its epochs, counted from 1. */
-export function findArchitecture(word: string, epoch?: number): FoundArchitecture {
-  const inRuns = join("runs", word);
-  const isRunName = !existsSync(word) && basename(word) === word && existsSync(inRuns);
-  const place = isRunName ? inRuns : word;
-  if (epoch === undefined) return resolveArchitecture(place);
-  const file = join(place, "genotypes", `${epochName(epoch - 1)}.json`);
-  if (!existsSync(file)) {
-    throw new IstaError(
-      "FILE_NOT_FOUND",
-      `--epoch ${epoch}: expected ${file}, there is none; is ${word} a search, and that far?`,
-    );
-  }
-  return { ...resolveArchitecture(file), name: `${word}, epoch ${epoch}` };
-}
+import { addShapeOptions, shapeOf } from "./shape-options.js";
 
 /** An architecture in the text form of its space. @param form the name of one that it must be */
 export function formatOwnText({ space, selection }: Architecture, form?: string): string {
@@ -73,20 +52,7 @@ export function registerArch(program: Command): void {
     printResult(diff, difference, () => describeDifference(difference));
   });
 
-  const random = arch.command("random").description("cells drawn at random, to compare a search with");
-  random
-    .requiredOption("--seed <n>", "which ones; the same as random:SEED elsewhere", wholeNumber("--seed", 0))
-    .option("--space <name>", "the search space", usualSpace.name)
-    .option("--out <file>", "write the genotype there instead of printing it")
-    .action(() => {
-      const { seed, out, space } = random.opts<{ seed: number; out?: string; space: string }>();
-      const text = formatGenotypeJson(randomArchitecture(seed, findSpace(space)));
-      if (out === undefined) process.stdout.write(text);
-      else {
-        writeFileAtomic(out, text);
-        printResult(random, { seed, file: out }, () => out);
-      }
-    });
+  registerRandom(arch);
 
   const list = arch.command("list").description("the published architectures that have a name");
   list.action(() => {
@@ -140,6 +106,7 @@ export function registerArch(program: Command): void {
     ],
     ["arch diff runs/my-search ISTA_twostage", "connections that differ"],
     ["arch random --seed 1 --out random-1.json", "random cells as a file"],
+    ["arch random --seed 1 --like runs/my-search --cells 8 --channels 16", "of about the same mult-adds"],
   ]);
 }
 
@@ -209,12 +176,6 @@ function registerDraw(arch: Command): void {
 }
 
 interface ParamsOptions {
-  cells?: number;
-  channels?: number;
-  imageSize: number;
-  inputChannels: number;
-  classes: number;
-  stem: NetworkShape["stem"];
   auxiliary: boolean;
   poolBatchNorm?: boolean;
 }
@@ -223,30 +184,18 @@ function registerParams(arch: Command): void {
   const params = arch
     .command("params")
     .description("exact numbers of parameters and mult-adds of a network with the cells")
-    .argument("<cells>", cellsArgument)
-    .option("--cells <n>", "number of cells [usual in the space]", wholeNumber("--cells", 1))
-    .option("--channels <n>", "channels of the first cell [usual in the space]", wholeNumber("--channels", 1))
-    .option(
-      "--image-size <n>",
-      "height and width of the images in pixels",
-      wholeNumber("--image-size", 4),
-      32,
-    )
-    .option("--input-channels <n>", "channels of the images", wholeNumber("--input-channels", 1), 3)
-    .option("--classes <n>", "number of classes", wholeNumber("--classes", 1), 10)
-    .addOption(new Option("--stem <kind>", "first layers").choices(["cifar", "imagenet"]).default("cifar"))
+    .argument("<cells>", cellsArgument);
+  addShapeOptions(params)
     .option("--no-auxiliary", "leave the auxiliary head out of the table; it never counts in the total")
     .option("--pool-batch-norm", "batch norm after pooling and skip [as the architecture was searched]")
     .option("--no-pool-batch-norm");
   params.action((word: string) => {
-    const { poolBatchNorm, imageSize, ...rest } = params.opts<ParamsOptions>();
+    const { poolBatchNorm, auxiliary: wanted } = params.opts<ParamsOptions>();
     const found = findArchitecture(word);
     const { norms, name, space } = found;
     const normalised = poolBatchNorm ?? norms?.afterPool ?? false;
-    const size = { ...space.usualSize.train, ...rest };
     // A head that the space does not have is none, unless it was asked for.
-    const auxiliary = rest.auxiliary && space.hasAuxiliaryHead;
-    const shape: NetworkShape = { ...size, auxiliary, imageHeight: imageSize, imageWidth: imageSize };
+    const shape = { ...shapeOf(params, space), auxiliary: wanted && space.hasAuxiliaryHead };
     const placement = normalised ? space.norms.normalisedEvaluation : space.norms.plainEvaluation;
     const counts = countNetwork(evaluationNetwork(found, shape, placement));
     printResult(params, { name, shape, poolBatchNorm: normalised, ...counts }, () =>

@@ -8,7 +8,8 @@ import { writeDrawing } from "../drawing/picture-file.js";
 import { formatGenotypeJson } from "../formats/genotype-json.js";
 import type { ExportCheck } from "../model/export-model.js";
 import type { UsableModel } from "../model/open-model.js";
-import { findArchitecture, formatOwnText } from "./arch.js";
+import { formatOwnText } from "./arch.js";
+import { findArchitecture } from "./find-architecture.js";
 import { addExamples, printResult } from "./frame.js";
 import { addModelOptions, besideModel, openModelOf } from "./model-options.js";
 

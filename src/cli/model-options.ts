@@ -20,6 +20,15 @@ export const wholeNumber =
     );
   };
 
+/** Reads a number above 0 after `flag`. */
+export const positiveNumber =
+  (flag: string) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isFinite(value) && value > 0) return value;
+    throw new IstaError("USAGE", `${flag}: expected a number above 0, got ${JSON.stringify(text)}`);
+  };
+
 /** Adds the model as first argument, and what bare weights need to be understood. */
 export function addModelOptions(command: Command): Command {
   return command

@@ -14,10 +14,16 @@ export interface ResolvedGenotype extends Architecture {
   readonly source: string;
 }
 
-/** The random architecture of a seed, the same everywhere in the program. */
-export const randomArchitecture = (seed: number, space: Space = usualSpace): Architecture => ({
+/**
+ * The random architecture of a seed, the same everywhere in the program.
+ * @param draw others of that seed, from 1
+ */
+export const randomArchitecture = (seed: number, space: Space = usualSpace, draw = 0): Architecture => ({
   space,
-  selection: randomSelection(space, RandomStream.named(seed, "random-genotype")),
+  selection: randomSelection(
+    space,
+    RandomStream.named(seed, draw === 0 ? "random-genotype" : `random-genotype/${draw}`),
+  ),
 });
 
 /**
