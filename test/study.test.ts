@@ -89,6 +89,23 @@ describe("a study", () => {
     fail(call("study", "report", "first", "--format", "cvs"), 2, "USAGE", "cvs");
   });
 
+  it("can be archived: a report of small files says the same, and names no folder of this machine", () => {
+    const words = ["study", "archive", "first", "--out", "kept"];
+    expect(succeed(call(...words))).toMatch(/^Added 4 runs to kept, which holds 4\.\nNext: /);
+    expect(succeed(call(...words))).toMatch(/^Added 0 runs to kept, which holds 4\./);
+    const report = (place: string) => {
+      const { arms, differences, runs } = json("study", "report", place);
+      return { arms, differences, runs: runs.map(({ path: _, ...run }: { path: string }) => run) };
+    };
+    expect(report("kept")).toEqual(report("first"));
+    const files = readdirSync(at("kept"), { recursive: true, encoding: "utf8" })
+      .map((name) => at("kept", name))
+      .filter((name) => name.endsWith(".json"));
+    expect(files).toHaveLength(1 + 4 * 4);
+    for (const path of files) expect(readFileSync(path, "utf8")).not.toContain(at());
+    fail(call("study", "archive", "kept/random", "--out", "other"), 1, "RUN_NOT_FOUND", "kept/random");
+  });
+
   it("that was killed goes on where it was; its runs do not outlive it", async () => {
     const { candidates: _, ...common } = { ...small, epochs: 25, saveEvery: 0.0001, threads: 1 };
     const path = file("killed.json", { common, arms: { found: arms.found }, seeds: "0..1" });

@@ -10,9 +10,10 @@ import { readConfigFile } from "../config/config.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import { loadPlugin } from "../methods/plugins.js";
 import { withTable } from "../run/known-accuracies.js";
+import { archiveStudy } from "../study/archive.js";
 import { collectRuns } from "../study/collect.js";
 import { shellLine, type Threads, wordsOf } from "../study/commands.js";
-import { openStudy, readPlan, runsOf, type Study } from "../study/directory.js";
+import { openStudy, readPlan, runsOf, type Study, studyOf } from "../study/directory.js";
 import { carryOutStudy, type RunOutcome, type StudyProgress } from "../study/execute.js";
 import { parseSeeds, readStudyFile, type StudyPlan, studyOfMethods } from "../study/plan.js";
 import { type Report, reportOf } from "../study/report.js";
@@ -303,6 +304,26 @@ export function registerStudy(program: Command): void {
     .option("--figure <file>", "also draw it: an SVG or PNG with a dot for each run");
   report.action((places: string[]) => reportOn(report, places));
 
+  const archive = study
+    .command("archive")
+    .description(
+      "keep what reports need of finished runs, as small files without paths of this machine, to be sent or committed",
+    )
+    .argument("<folder>", "folder of a study")
+    .requiredOption("--out <folder>", "the archive; runs are added to one that is there");
+  archive.action(async (folder: string) => {
+    const { out } = archive.opts<{ out: string }>();
+    const plan = readPlan(folder);
+    for (const path of plan.plugins) await loadPlugin(path);
+    const { added, runs } = archiveStudy(studyOf(folder, plan), out);
+    printResult(archive, { path: out, added, runs }, () =>
+      [
+        `Added ${added} runs to ${here(resolve(out))}, which holds ${runs}.`,
+        `Next: ista-nas study report ${here(resolve(out))}`,
+      ].join("\n"),
+    );
+  });
+
   addExamples(study, [
     [
       "study --methods ista-two-stage,random --seeds 0..4 --preset demo --out runs/first",
@@ -312,5 +333,6 @@ export function registerStudy(program: Command): void {
     ["study --resume runs/first", "go on with it"],
     ["study plan my-study.json | xargs -d '\\n' -P 4 -I{} sh -c '{}'", "its runs by another program"],
     ["study report runs/first --format markdown --figure first.svg", "what has come of it"],
+    ["study archive runs/first --out results/first", "its results as small files"],
   ]);
 }

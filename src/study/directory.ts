@@ -118,7 +118,16 @@ export function openStudy(plan: StudyPlan, place: { out: string | null; name: st
   }
 }
 
-function writePlan(path: string, plan: StudyPlan): void {
+/**
+ * Writes study.json, or leaves it where it says the same.
+ * @param command the command line, without the program
+ * @throws IstaError CONFIG_RESUME where another plan is there
+ */
+export function writePlan(
+  path: string,
+  plan: StudyPlan,
+  command: readonly string[] = process.argv.slice(2),
+): void {
   let created = new Date().toISOString();
   if (isStudy(path)) {
     const before = readPlan(path);
@@ -134,7 +143,7 @@ function writePlan(path: string, plan: StudyPlan): void {
   const study = {
     formatVersion,
     created,
-    command: process.argv.slice(2),
+    command,
     version: packageVersion,
     ...plan,
   };
