@@ -62,7 +62,7 @@ function addPlanOptions(command: Command): Command {
 }
 
 /** Flags of searches that may stand beside a file: what they change is no matter of single arms. */
-const besideFile = ["table", "threads"];
+const besideFile = ["data", "table", "threads"];
 
 /** @throws IstaError USAGE, CONFIG_*, FILE_*, PLUGIN_INVALID */
 async function wantedStudy(command: Command, file: string | undefined): Promise<WantedStudy> {
@@ -100,7 +100,8 @@ async function wantedStudy(command: Command, file: string | undefined): Promise<
     const alien = given.filter((key) => !besideFile.includes(key));
     if (alien.length > 0)
       refuse(`study ${file}: expected options of searches in the file, got ${alien.join(", ")}`);
-    const plan = readStudyFile(file, { seeds, baseline, table: common.table as string | undefined });
+    const { data, table } = common as { data?: string; table?: string };
+    const plan = readStudyFile(file, { seeds, baseline, data, table });
     return wanted(plan, `study-${plan.name ?? safeFileName(basename(file, extname(file)))}`);
   }
   if (seeds === undefined) return refuse("--methods: expected --seeds beside it, such as --seeds 0..9");

@@ -61,11 +61,11 @@ describe("a study file", () => {
       baseline: null,
       plugins: [],
     });
-    const overrides = { seeds: "5", baseline: "found", table: "other.csv" };
+    const overrides = { seeds: "5", baseline: "found", data: "others", table: "other.csv" };
     expect(readStudyFile(path, overrides)).toMatchObject({
       seeds: [5],
       baseline: "found",
-      common: { table: resolve("other.csv") },
+      common: { data: resolve("others"), table: resolve("other.csv") },
     });
     expect(readStudyFile(file({ common: { data: "bundled" }, arms, seeds: [1] })).common.data).toBe(
       "bundled",

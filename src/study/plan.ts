@@ -119,6 +119,7 @@ function makePlan(plan: Omit<StudyPlan, "plugins">, where: string): StudyPlan {
 interface Overrides {
   readonly seeds?: string;
   readonly baseline?: string;
+  readonly data?: string;
   readonly table?: string;
 }
 
@@ -146,10 +147,14 @@ export function readStudyFile(path: string, overrides: Overrides = {}): StudyPla
   }
   const { name = null, common, arms, seeds } = found.data;
   const table = overrides.table ?? found.data.table;
+  const beside = {
+    ...(overrides.data === undefined ? {} : { data: overrides.data }),
+    ...(table === undefined ? {} : { table }),
+  };
   return makePlan(
     {
       name,
-      common: table === undefined ? common : { ...common, table },
+      common: { ...common, ...beside },
       arms,
       seeds:
         overrides.seeds === undefined
