@@ -126,6 +126,19 @@ describe("trials", () => {
     );
   });
 
+  it("that diverge count as the worst, and the search goes on, with the same bits after a break", async () => {
+    const flags = { learningRate: 1e30, gradientClip: 0, trialSteps: 4, finalists: 0 };
+    const course = await expectExactResumption(() => make("nas-bench-201", flags), 10, [3, 4], {
+      opened,
+      folder: join(folder, "diverged"),
+    });
+    const { trials } = course.save().state as unknown as { trials: { loss: number }[] };
+    expect(trials.map(({ loss }) => loss)).toEqual([1e9, 1e9]);
+    const [outcome] = await advance(course, { epoch: 2, step: 2 }, 2);
+    expect(outcome.record).toMatchObject({ diverged: true });
+    expect(outcome.lines.join("\n")).toContain("warning: trial 3 diverged");
+  });
+
   it("are refused where nothing is held out", () => {
     expect(() => searchConfig({ method: "ista-trials", validationFraction: 0 })).toThrow(/share above 0/);
   });

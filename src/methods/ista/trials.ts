@@ -27,7 +27,12 @@ const stateSchema = z.object({
   trials: z.array(z.object({ selection: z.array(z.array(z.int().min(0))), loss: z.number() })),
   /** Trials of the first round, with which the run was saved. */
   exploring: z.int().min(1),
+  figures: z.object({ loss: z.number(), correct: z.int().min(0), count: z.int().min(1) }).nullable(),
+  diverged: z.boolean(),
 });
+
+/** Of a network that has none; losses count by their ranks alone. */
+const worstLoss = 1e9;
 
 export class TrialSearch implements Search {
   private readonly config: SearchContext["config"] & TrialOptions;
@@ -37,6 +42,10 @@ export class TrialSearch implements Search {
   private tried: Selection;
   private answer: Selection;
   private held: Network;
+  /** Of the last step of the present trial that could be taken. */
+  private figures: BatchFigures | null = null;
+  /** Whether the present trial has. */
+  private diverged = false;
 
   /** @throws IstaError NETWORK_SHAPE, BUDGET_IMPOSSIBLE */
   constructor(private readonly context: SearchContext) {
@@ -102,9 +111,19 @@ export class TrialSearch implements Search {
     return null;
   }
 
-  step(epoch: number, index: number): Promise<BatchFigures> {
+  /** A trial that diverges is given up and counts as the worst: one bad network must not end the search. */
+  async step(epoch: number, index: number): Promise<BatchFigures> {
     const { sgd } = this.context;
-    return this.trainStep(this.network, sgd, { epoch, index }, this.stepCount);
+    try {
+      if (!this.diverged)
+        this.figures = await this.trainStep(this.network, sgd, { epoch, index }, this.stepCount);
+    } catch (error) {
+      // Where not even the first step works, no trial will.
+      if (!(error instanceof IstaError && error.code === "RUN_DIVERGED") || this.figures === null)
+        throw error;
+      this.diverged = true;
+    }
+    return this.figures!;
   }
 
   /** All trials see the same batches in the same order, and have a cosine of their own. */
@@ -172,7 +191,8 @@ export class TrialSearch implements Search {
   endOfEpoch(epoch: number, found: Evaluation | null): EpochReport {
     const { space, sizes } = this.context;
     // Something is held out: the configuration was checked.
-    const loss = controlledScore(this.config, found!.loss, { epoch, index: 0 });
+    const lost = this.diverged || !Number.isFinite(found!.loss);
+    const loss = controlledScore(this.config, lost ? worstLoss : found!.loss, { epoch, index: 0 });
     const selection = this.tried;
     this.history = [...this.history, { selection, loss }];
     const before = this.answer;
@@ -181,6 +201,7 @@ export class TrialSearch implements Search {
     const { params, multAdds } = sizeOfSelection(sizes, selection);
     const record = {
       round,
+      diverged: lost,
       choices: space.choices.map(({ name, group }, index) => ({
         choice: name,
         group,
@@ -193,7 +214,12 @@ export class TrialSearch implements Search {
       answer: space.toGenotype(this.answer),
     };
     if (this.history.length < this.epochCount) this.startTrial();
-    return { record, lines: selectionLines(space.choices, before, this.answer), ranked: false };
+    const lines = selectionLines(space.choices, before, this.answer);
+    if (lost)
+      lines.push(
+        `  warning: trial ${epoch + 1} diverged and counts as the worst; a lower --learning-rate may help`,
+      );
+    return { record, lines, ranked: false };
   }
 
   /** What was held out says of the answer, not of the last trial. */
@@ -204,13 +230,16 @@ export class TrialSearch implements Search {
   private startTrial(): void {
     this.tried = this.plan.next(this.history);
     this.held.dispose();
+    this.figures = null;
+    this.diverged = false;
     this.context.sgd.retain(new Set());
     this.held = this.newNetwork(this.tried);
   }
 
   save(): JsonObject {
     const trials = this.history.map(({ selection, loss }) => ({ selection, loss }));
-    return { trials, exploring: this.config.epochs };
+    const { figures, diverged } = this;
+    return { trials, exploring: this.config.epochs, figures: figures && { ...figures }, diverged };
   }
 
   /** @throws IstaError CHECKPOINT_DAMAGED, CONFIG_RESUME */
@@ -221,7 +250,7 @@ export class TrialSearch implements Search {
         "CHECKPOINT_DAMAGED",
         `checkpoint: expected at most ${this.epochCount} trials of a search by trials, got others`,
       );
-    const { trials, exploring } = found.data;
+    const { trials, exploring, figures, diverged } = found.data;
     const { epochs } = this.config;
     const changed = epochs !== exploring && this.plan.rounds.length > 1;
     if (changed && trials.length >= Math.min(epochs, exploring))
@@ -234,5 +263,7 @@ export class TrialSearch implements Search {
     if (trials.length > 0) this.answer = this.plan.answer(trials);
     if (trials.length < this.epochCount) this.startTrial();
     else this.tried = trials.at(-1)!.selection;
+    this.figures = figures;
+    this.diverged = diverged;
   }
 }
