@@ -151,6 +151,8 @@ it("is a run like any other", async () => {
   const observer = { ...silentObserver, line: (text: string) => lines.push(text) };
   const { summary } = await runSearch({ config, out }, { observer, stop: () => false });
   expect(summary.status).toBe("finished");
+  // That of the answer, not that of the last trial.
+  expect(summary.validationAccuracy).toBe(summary.conclusion!.validationAccuracy);
   expect(summary.exploration).toMatchObject({ connections: 30, epochs: 6 });
   expect(lines.some((line) => /^explored \d+ of 30 connections/.test(line))).toBe(true);
   expect(existsSync(join(out, "genotype.json"))).toBe(true);

@@ -18,7 +18,7 @@ import { Network } from "../../nn/network.js";
 import type { JsonObject } from "../../run/records.js";
 import { sizeOfSelection } from "../../space/counts.js";
 import { type Selection, superNetwork, validateSelection } from "../../space/space.js";
-import type { EpochReport, Search, SearchContext } from "../method.js";
+import type { ConcludeControl, EpochReport, Search, SearchContext } from "../method.js";
 import { selectionLines } from "../report.js";
 import type { TrialOptions } from "./options.js";
 import { type Trial, TrialPlan } from "./trial-plan.js";
@@ -44,7 +44,7 @@ export class TrialSearch implements Search {
   private held: Network;
   /** Of the last step of the present trial that could be taken. */
   private figures: BatchFigures | null = null;
-  /** Whether the present trial has. */
+  /** Whether the present trial has diverged. */
   private diverged = false;
 
   /** @throws IstaError NETWORK_SHAPE, BUDGET_IMPOSSIBLE */
@@ -222,9 +222,10 @@ export class TrialSearch implements Search {
     return { record, lines, ranked: false };
   }
 
-  /** What was held out says of the answer, not of the last trial. */
-  async conclude(): Promise<EpochReport> {
-    return { record: {}, lines: [] };
+  /** Held-out accuracy of the answer, after a trial of its own: it need not have been tried. */
+  async conclude({ stop }: ConcludeControl): Promise<EpochReport | null> {
+    const validationAccuracy = await this.tryOut(this.answer, stop);
+    return validationAccuracy === null ? null : { record: { validationAccuracy }, lines: [] };
   }
 
   private startTrial(): void {
