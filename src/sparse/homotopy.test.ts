@@ -3,9 +3,11 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { anyProblem, drawProblem } from "../../test/support/lasso-problems.js";
+import { RandomStream } from "../base/random.js";
 import { homotopy, lassoPath, type PathSegment } from "./homotopy.js";
 import { dualityGap } from "./lasso.js";
 import { largestMagnitude, type Matrix, residualOf, transposedProduct } from "./matrix.js";
+import { drawMeasurement } from "./measurement.js";
 
 const follow = (matrix: Matrix, target: Float64Array, share: number): PathSegment[] => {
   const end = share * largestMagnitude(transposedProduct(matrix, target));
@@ -139,4 +141,19 @@ test("nonnegative codes are those of either sign where these have no negative en
     }),
     { numRuns: 300, seed: 7 },
   );
+});
+
+test("a path among the many ties of a regular frame comes to its end", () => {
+  const stream = RandomStream.named(1, "frames");
+  for (let draw = 0; draw < 400; draw++) {
+    const columns = [14, 21, 28][draw % 3];
+    const matrix = drawMeasurement("frame", 7, columns, RandomStream.named(draw % 12, "regular"));
+    const target = Float64Array.from({ length: 7 }, () => stream.normal());
+    const segments = follow(matrix, target, 1e-10);
+    expect(segments.length).toBeLessThan(10 * columns);
+    // Where it ended early, what it has is a solution all the same.
+    const { lowerLambda: lambda, solution } = segments.at(-1)!;
+    expect(dualityGap({ matrix, target, lambda }, solution)).toBeLessThan(1e-9);
+    expect(lambda).toBeLessThan(1e-6);
+  }
 });

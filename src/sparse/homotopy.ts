@@ -109,7 +109,8 @@ function nextEvent(
  * (Osborne et al. 2000; Efron et al. 2004, with the lasso modification). No segments if lambda_max <= minimumLambda.
  * With `nonnegative` that of the LASSO over z >= 0, which leaves 0 at lambda_max = max A^T b.
  * Every segment is solved afresh from its active set, so that errors do not build up along the path. Coordinates that tie join one
- * after the other, with segments of no length between them. Coordinates whose column depends on active ones stay out.
+ * after the other, with segments of no length between them. Coordinates whose column depends on active ones stay out. Where many
+ * columns tie all along, as in regular frames, rounding can send the path round in circles: it ends there.
  * @throws SPARSE_INPUT for an ill-posed problem.
  */
 export function* lassoPath(
@@ -131,6 +132,7 @@ export function* lassoPath(
   let dropped: { index: number; sign: Sign } | null = null;
   let joined = largest;
   const dependent = new Set<number>();
+  let stalled = 0;
   while (lambda > minimumLambda) {
     const active = [...signs.keys()].sort((a, b) => a - b);
     const line = lineOf(matrix, target, active, signs);
@@ -151,12 +153,15 @@ export function* lassoPath(
         !(index === dropped?.index && sign === dropped.sign),
     );
     const lower = Math.max(minimumLambda, event?.lambda ?? 0);
+    stalled = lambda - lower > flat * lambda ? 0 : stalled + 1;
+    if (stalled > 2 * matrix.columns) return;
     const solution = new Float64Array(matrix.columns);
     for (const [position, index] of active.entries())
       solution[index] = line.constant[position] - lower * line.slope[position];
     yield { upperLambda: lambda, lowerLambda: lower, active, solution };
     if (event === null || event.lambda <= minimumLambda) return;
-    dependent.clear();
+    // Two columns that tie and both depend on the active ones would take turns at being tried.
+    if (lower < lambda || event.joins === null) dependent.clear();
     lambda = lower;
     if (event.joins === null) {
       dropped = { index: event.index, sign: signs.get(event.index)! };
