@@ -47,6 +47,7 @@ export function drawMeasurement(
 const pushes = 400;
 const firstPush = 0.3;
 const lastPush = 0.003;
+const disorder = 0.003;
 
 /**
  * Unit columns that lie far apart: descends the sum over all pairs of cos^6, which the closest pairs rule, along the sphere.
@@ -78,6 +79,8 @@ function drawFrame(rows: number, columns: number, stream: RandomStream): Float64
       unit(column.map((value, row) => value - (size * slopes[index][row]) / steepest)),
     );
   }
+  // The best frames are regular, with columns that depend on few others: ties on every path. A little disorder undoes them.
+  frame = frame.map((column) => unit(column.map((value) => value + disorder * stream.normal())));
   const data = new Float64Array(rows * columns);
   for (const [index, column] of frame.entries())
     for (let row = 0; row < rows; row++) data[row * columns + index] = column[row];
