@@ -9,6 +9,7 @@
 // learn together. There are m unknowns for a choice, however many candidates it has.
 
 import type { RandomStream } from "../base/random.js";
+import { choleskyFactor, solveLower, solveLowerTransposed } from "./matrix.js";
 import type { Measurement } from "./measurement.js";
 
 /** S_j of every choice. */
@@ -84,19 +85,21 @@ export function fitLossModel(
 
   // The logarithm of the evidence, with the variance of the codes at its own most probable value.
   const fits = noiseRatios.map((noiseRatio) => {
-    const lower = choleskyFactor(gram, size, noiseRatio);
-    const half = forwards(lower, size, moments);
+    const shifted = gram.map((value, k) => (k % (size + 1) === 0 ? value + noiseRatio : value));
+    // Positive definite: no variance is below the ratio.
+    const lower = choleskyFactor({ rows: size, columns: size, data: shifted })!;
+    const half = solveLower(lower, moments);
     const unexplained = squares - half.reduce((sum, value) => sum + value ** 2, 0);
     const variance = unexplained / noiseRatio / count;
     let logDeterminant = (count - size) * Math.log(noiseRatio);
-    for (let i = 0; i < size; i++) logDeterminant += 2 * Math.log(lower[i * size + i]);
+    for (let i = 0; i < size; i++) logDeterminant += 2 * Math.log(lower.data[i * size + i]);
     const logEvidence = -(count * Math.log(variance) + logDeterminant) / 2;
     return { noiseRatio, lower, half, variance, logEvidence };
   });
   const { noiseRatio, lower, half, variance } = fits.reduce((best, one) =>
     one.logEvidence > best.logEvidence ? one : best,
   );
-  const mean = backwards(lower, size, half);
+  const mean = solveLowerTransposed(lower, half);
   const deviation = Math.sqrt(variance * noiseRatio);
 
   const split = (whole: Float64Array): Float64Array[] => {
@@ -111,44 +114,11 @@ export function fitLossModel(
     noiseRatio,
     perturbed(scale, stream) {
       const normals = Float64Array.from({ length: size }, () => stream.normal());
-      const direction = backwards(lower, size, normals);
+      const direction = solveLowerTransposed(lower, normals);
       return split(mean.map((value, index) => value + scale * deviation * direction[index]));
     },
     score: (one) => measure(measurements, one).reduce((sum, value, index) => sum + value * mean[index], 0),
   };
-}
-
-/** L with L L^T = G + shift I, row by row, from the lower triangle of a positive semidefinite G. */
-function choleskyFactor(gram: Float64Array, size: number, shift: number): Float64Array {
-  const lower = new Float64Array(size * size);
-  for (let i = 0; i < size; i++)
-    for (let j = 0; j <= i; j++) {
-      let sum = gram[i * size + j] + (i === j ? shift : 0);
-      for (let k = 0; k < j; k++) sum -= lower[i * size + k] * lower[j * size + k];
-      // Above the shift but for rounding.
-      lower[i * size + j] = i === j ? Math.sqrt(Math.max(sum, shift / 2)) : sum / lower[j * size + j];
-    }
-  return lower;
-}
-
-/** Solves L x = y. */
-function forwards(lower: Float64Array, size: number, y: Float64Array): Float64Array {
-  const x = Float64Array.from(y);
-  for (let i = 0; i < size; i++) {
-    for (let k = 0; k < i; k++) x[i] -= lower[i * size + k] * x[k];
-    x[i] /= lower[i * size + i];
-  }
-  return x;
-}
-
-/** Solves L^T x = y. */
-function backwards(lower: Float64Array, size: number, y: Float64Array): Float64Array {
-  const x = Float64Array.from(y);
-  for (let i = size - 1; i >= 0; i--) {
-    for (let k = i + 1; k < size; k++) x[i] -= lower[k * size + i] * x[k];
-    x[i] /= lower[i * size + i];
-  }
-  return x;
 }
 
 /** The standard normal quantile by bisection of its distribution function (Abramowitz and Stegun 26.2.17, error below 1e-7). */

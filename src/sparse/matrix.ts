@@ -110,38 +110,49 @@ export function squaredSpectralNormBound(matrix: Matrix): number {
 }
 
 /**
+ * L with L L^T = G, in the lower triangle, from that of a positive definite G; the rest is 0.
+ * Null if G is singular to within `1e-12` of an entry on its diagonal.
+ */
+export function choleskyFactor({ rows: size, data }: Matrix): Matrix | null {
+  const lower = new Float64Array(size * size);
+  for (let i = 0; i < size; i++)
+    for (let j = 0; j <= i; j++) {
+      let sum = data[i * size + j];
+      for (let k = 0; k < j; k++) sum -= lower[i * size + k] * lower[j * size + k];
+      if (i > j) lower[i * size + j] = sum / lower[j * size + j];
+      else if (!(sum > 1e-12 * data[i * size + i])) return null;
+      else lower[i * size + i] = Math.sqrt(sum);
+    }
+  return { rows: size, columns: size, data: lower };
+}
+
+/** Solves L x = y. */
+export function solveLower({ rows: size, data }: Matrix, y: Float64Array): Float64Array {
+  const x = Float64Array.from(y);
+  for (let i = 0; i < size; i++) {
+    for (let k = 0; k < i; k++) x[i] -= data[i * size + k] * x[k];
+    x[i] /= data[i * size + i];
+  }
+  return x;
+}
+
+/** Solves L^T x = y. */
+export function solveLowerTransposed({ rows: size, data }: Matrix, y: Float64Array): Float64Array {
+  const x = Float64Array.from(y);
+  for (let i = size - 1; i >= 0; i--) {
+    for (let k = i + 1; k < size; k++) x[i] -= data[k * size + i] * x[k];
+    x[i] /= data[i * size + i];
+  }
+  return x;
+}
+
+/**
  * Solves (A^T A) x = y by Cholesky decomposition for a matrix of few, linearly independent columns.
  * Returns null if the columns are dependent to within `1e-12` of their squared length.
  */
 export function normalEquations(matrix: Matrix): ((y: Float64Array) => Float64Array) | null {
-  const factor = gram(matrix);
-  const size = factor.rows;
-  const lower = factor.data;
-  for (let j = 0; j < size; j++) {
-    const squaredLength = lower[j * size + j];
-    for (let i = j; i < size; i++) {
-      let sum = lower[i * size + j];
-      for (let k = 0; k < j; k++) sum -= lower[i * size + k] * lower[j * size + k];
-      if (i === j) {
-        if (!(sum > 1e-12 * squaredLength)) return null;
-        lower[j * size + j] = Math.sqrt(sum);
-      } else {
-        lower[i * size + j] = sum / lower[j * size + j];
-      }
-    }
-  }
-  return (y) => {
-    const x = Float64Array.from(y);
-    for (let i = 0; i < size; i++) {
-      for (let k = 0; k < i; k++) x[i] -= lower[i * size + k] * x[k];
-      x[i] /= lower[i * size + i];
-    }
-    for (let i = size - 1; i >= 0; i--) {
-      for (let k = i + 1; k < size; k++) x[i] -= lower[k * size + i] * x[k];
-      x[i] /= lower[i * size + i];
-    }
-    return x;
-  };
+  const lower = choleskyFactor(gram(matrix));
+  return lower && ((y) => solveLowerTransposed(lower, solveLower(lower, y)));
 }
 
 /** Least squares: argmin ||A x - b|| for a matrix of few, linearly independent columns; null if they are dependent. */

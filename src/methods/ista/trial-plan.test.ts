@@ -78,6 +78,13 @@ describe("learning", () => {
   });
 });
 
+it("a plan shorter than its warm-up ends with the best that it has tried", () => {
+  const one = plan({ warmupTrials: 24 }, { epochs: 7 });
+  const history = run(one, lossOf);
+  expect(history).toHaveLength(7);
+  expect(lossOf(one.answer(history))).toBe(Math.min(...history.map(({ loss }) => loss)));
+});
+
 describe("rounds", () => {
   const one = plan({ finalists: 8, finalRounds: 3, trialSteps: 10 }, { epochs: 30 });
 

@@ -127,11 +127,15 @@ export class TrialPlan {
     return codes.map((code, choice) => recover(this.measurements[choice], code, this.recovery[choice]));
   }
 
-  /** The architecture that the history speaks for: of those trained longest the one of the lowest loss; before, the recovered one. */
+  /**
+   * The architecture that the history speaks for: of those trained longest the one of the lowest loss; before, the one recovered from
+   * the codes, or of so few trials that codes are still drawn evenly, the best of them.
+   */
   answer(history: readonly Trial[]): Selection {
     const round = history.length === 0 ? 0 : this.placeOf(history.length - 1).round;
     if (round > 0) return this.ranked(history, round)[0].selection;
-    if (history.length < this.options.warmupTrials) return this.next(history);
+    if (history.length === 0) return this.next(history);
+    if (history.length < this.options.warmupTrials) return this.ranked(history, 0)[0].selection;
     const found = this.recovered(this.model(history).mean).map(({ support }) => support);
     return this.task.fits(found) ? found : this.ranked(history, 0)[0].selection;
   }
