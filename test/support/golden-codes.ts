@@ -7,6 +7,17 @@ import type { Recovery } from "../../src/sparse/recovery.js";
 import { searchWeights } from "../../src/sparse/weights.js";
 import type { GoldenCase } from "./golden.js";
 
+/** How a golden trajectory of several steps was trained. */
+export interface StepSettings {
+  readonly steps: number;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly weight_decay: number;
+  readonly clip: number;
+  readonly code_lr: number;
+  readonly code_weight_decay: number;
+}
+
 /** What the golden files say of every network. */
 export interface NetworkFields {
   readonly training: boolean;

@@ -21,7 +21,7 @@ import { type Space, superNetwork } from "../../src/space/space.js";
 import { initialAdamState } from "../../src/sparse/adam.js";
 import { givenBatches, givenSources, searchConfig } from "./courses.js";
 import { expectGolden, type GoldenCase, goldenCases, gradientResults, type Results } from "./golden.js";
-import { goldenPlace, goldenShape, type NetworkFields } from "./golden-codes.js";
+import { goldenPlace, goldenShape, type NetworkFields, type StepSettings } from "./golden-codes.js";
 
 interface DenseFields extends NetworkFields {
   readonly space: string;
@@ -29,15 +29,7 @@ interface DenseFields extends NetworkFields {
   readonly n?: number;
 }
 
-interface TrajectoryFields extends DenseFields {
-  readonly steps: number;
-  readonly lr: number;
-  readonly momentum: number;
-  readonly weight_decay: number;
-  readonly clip: number;
-  readonly code_lr: number;
-  readonly code_weight_decay: number;
-}
+type TrajectoryFields = DenseFields & StepSettings;
 
 export type Family = "darts" | "pc-darts";
 type Begin = (context: SearchContext) => DenseSearch;

@@ -17,18 +17,12 @@ import {
   goldenPlace,
   goldenSupports,
   type SearchFields,
+  type StepSettings,
   withSparseCodes,
 } from "./golden-codes.js";
 import { goldenState } from "./golden-networks.js";
 
-export interface TrajectoryFields extends SearchFields {
-  readonly steps: number;
-  readonly lr: number;
-  readonly momentum: number;
-  readonly weight_decay: number;
-  readonly clip: number;
-  readonly code_lr: number;
-  readonly code_weight_decay: number;
+export interface TrajectoryFields extends SearchFields, StepSettings {
   readonly recovery_after?: number;
   readonly next_supports?: SearchFields["supports"];
 }

@@ -18,7 +18,6 @@ import {
 } from "../../space/space.js";
 import type { AdamOptions } from "../../sparse/adam.js";
 import {
-  type CodedChoice,
   type Codes,
   initialCodes,
   perturbedCode,
@@ -31,6 +30,7 @@ import { decideUpdate, type UpdateDecision, type UpdateRules } from "../../spars
 import type { RecoveryOptions } from "../../sparse/recovery.js";
 import { searchWeights } from "../../sparse/weights.js";
 import type { EpochReport, SearchContext } from "../method.js";
+import { codedChoices } from "./coded-choices.js";
 import { CodeDiagnosis, deadColumns } from "./diagnosis.js";
 import type { IstaOptions } from "./options.js";
 import { changeLines, choiceRecords } from "./report.js";
@@ -59,14 +59,7 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
       betas: this.config.codeBetas,
       weightDecay: this.config.codeWeightDecay,
     };
-    const choices = space.choices.map(
-      ({ id, candidates, kept, distinctPredecessors }): CodedChoice => ({
-        id,
-        predecessors: candidates.map(({ predecessor }) => predecessor),
-        kept,
-        distinctPredecessors: distinctPredecessors || this.config.distinctPredecessors,
-      }),
-    );
+    const choices = codedChoices(space, () => this.config.distinctPredecessors);
     const recovery = { method, lambda };
     this.recovery = choices.map((choice) => recoveryOptions(choice, recovery));
     this.held = initialCodes({ seed, measurement, compressedLength, choices, recovery }, (supports) =>

@@ -2,10 +2,11 @@
 import { IstaError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
 import { type Selection, type Space, selectionKey } from "../../space/space.js";
-import { type CodedChoice, recoveryOptions } from "../../sparse/codes.js";
+import { recoveryOptions } from "../../sparse/codes.js";
 import { fitLossModel, type LossModel, rankScores } from "../../sparse/loss-model.js";
 import { drawMeasurement, type Measurement } from "../../sparse/measurement.js";
 import { type Recovery, type RecoveryOptions, recover } from "../../sparse/recovery.js";
+import { canBeDistinct, codedChoices } from "./coded-choices.js";
 import type { TrialOptions } from "./options.js";
 
 /** A network that was trained from its first weights on, and its held-out loss. */
@@ -54,16 +55,7 @@ export class TrialPlan {
       if (trials >= 2) rounds.push({ trials, steps: trialSteps * 2 ** round });
     }
     this.rounds = rounds;
-    const coded = space.choices.map(
-      ({ id, candidates, kept, distinctPredecessors }): CodedChoice => ({
-        id,
-        predecessors: candidates.map(({ predecessor }) => predecessor),
-        kept,
-        distinctPredecessors:
-          distinctPredecessors ||
-          (options.distinctPredecessors && new Set(candidates.map((one) => one.predecessor)).size >= kept),
-      }),
-    );
+    const coded = codedChoices(space, (choice) => options.distinctPredecessors && canBeDistinct(choice));
     this.measurements = coded.map(({ id, predecessors }) =>
       drawMeasurement(
         measurement,
