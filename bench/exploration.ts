@@ -122,7 +122,7 @@ function byTrials(seed: number, flags: z.input<z.ZodObject<typeof trialOptions>>
   const history: Trial[] = [];
   while (history.length < plan.trialCount) {
     const selection = plan.next(history);
-    history.push({ selection, loss: noisyLoss(selection) });
+    history.push({ selection, losses: [noisyLoss(selection)] });
   }
   return { ...judge(plan.answer(history)), tried: triedShare(history.map(({ selection }) => selection)) };
 }

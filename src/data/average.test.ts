@@ -1,7 +1,7 @@
 // Images made smaller by averaging: against means by hand, and what does not divide.
 import { expect, it } from "vitest";
 import { IstaError } from "../base/errors.js";
-import { averagedParts } from "./average.js";
+import { averagedParts, averagedSource } from "./average.js";
 
 const set = (channels: number, side: number, images: number[]) => ({
   channels,
@@ -37,4 +37,23 @@ it.each([3, 8, 16])("refuses a side of %d for images of 4", (side) => {
   expect(() => averagedParts(parts, side, "pictures")).toThrow(
     /pictures are 4 x 4; take their own size or 2/,
   );
+});
+
+it("averages batches, and refuses sides that are no multiples", async () => {
+  const source = {
+    ...{ batchCount: 1, exampleCount: 2, channels: 1, height: 2, width: 4, classes: ["a", "b"] },
+    batch: async () => ({
+      images: Float32Array.from([0, 1, 4, 5, 2, 3, 6, 7, -1, -1, 0.5, 0.5, -1, -1, 0.5, 1.5]),
+      labels: Int32Array.of(1, 0),
+      count: 2,
+    }),
+    close: async () => {},
+  };
+  const small = averagedSource(source, 2);
+  expect([small.height, small.width, small.batchCount]).toEqual([1, 2, 1]);
+  const { images, labels, count } = await small.batch(0, 0);
+  expect([...images]).toEqual([1.5, 5.5, -1, 0.75]);
+  expect([[...labels], count]).toEqual([[1, 0], 2]);
+  expect(averagedSource(source, 1)).toBe(source);
+  expect(() => averagedSource(source, 4)).toThrow("multiples of it, got 2 x 4");
 });

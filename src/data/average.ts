@@ -1,6 +1,6 @@
 // Smaller images by averaging squares of pixels, for data sets whose images are in memory.
 import { IstaError } from "../base/errors.js";
-import type { ImageSet, MemoryDataset } from "./types.js";
+import type { BatchSource, ImageSet, MemoryDataset } from "./types.js";
 
 type Parts = Pick<MemoryDataset, "train" | "test">;
 
@@ -26,16 +26,60 @@ export function averagedParts<P extends Parts>(parts: P, side: number, directory
 
 function averaged(set: ImageSet, factor: number): ImageSet {
   const [height, width] = [set.height / factor, set.width / factor];
-  const planes = set.count * set.channels;
-  const images = new Uint8Array(planes * height * width);
-  for (let plane = 0, target = 0; plane < planes; plane++)
-    for (let row = 0; row < height; row++)
-      for (let column = 0; column < width; column++, target++) {
-        let sum = 0;
-        const corner = (plane * set.height + row * factor) * set.width + column * factor;
-        for (let y = 0; y < factor; y++)
-          for (let x = 0; x < factor; x++) sum += set.images[corner + y * set.width + x];
-        images[target] = Math.round(sum / (factor * factor));
-      }
+  const images = new Uint8Array(set.count * set.channels * height * width);
+  eachSquare({ count: set.count * set.channels, height, width }, factor, set.images, (sum, target) => {
+    images[target] = Math.round(sum / factor ** 2);
+  });
   return { ...set, height, width, images };
+}
+
+/**
+ * The same batches with images whose pixels are means of squares of `factor` pixels.
+ * @throws IstaError DATA_SIZE where height or width is no multiple of it
+ */
+export function averagedSource(source: BatchSource, factor: number): BatchSource {
+  if (factor === 1) return source;
+  const [height, width] = [source.height / factor, source.width / factor];
+  if (!Number.isInteger(height) || !Number.isInteger(width))
+    throw new IstaError(
+      "DATA_SIZE",
+      `averaging squares of ${factor} pixels: expected images whose sides are multiples of it, got ${source.height} x ${source.width}`,
+    );
+  const { batchCount, exampleCount, channels, classes } = source;
+  return {
+    batchCount,
+    exampleCount,
+    channels,
+    height,
+    width,
+    classes,
+    batch: async (epoch, index) => {
+      const batch = await source.batch(epoch, index);
+      const images = new Float32Array(batch.count * channels * height * width);
+      const planes = { count: batch.count * channels, height, width };
+      eachSquare(planes, factor, batch.images, (sum, target) => {
+        images[target] = sum / factor ** 2;
+      });
+      return { ...batch, images };
+    },
+    close: () => source.close(),
+  };
+}
+
+/** Sums over the squares of every plane, in the order of the pixels that they become. */
+function eachSquare(
+  { count, height, width }: { count: number; height: number; width: number },
+  factor: number,
+  images: Uint8Array | Float32Array,
+  take: (sum: number, target: number) => void,
+): void {
+  const row = width * factor;
+  let target = 0;
+  for (let line = 0; line < count * height; line++)
+    for (let column = 0; column < width; column++) {
+      const corner = line * factor * row + column * factor;
+      let sum = 0;
+      for (let y = 0; y < factor; y++) for (let x = 0; x < factor; x++) sum += images[corner + y * row + x];
+      take(sum, target++);
+    }
 }

@@ -75,6 +75,12 @@ export const trialOptions = {
   compressedLength: withDefault(istaOptions.compressedLength, 12),
   distinctPredecessors: withDefault(istaOptions.distinctPredecessors, true),
   trialSteps: count("training steps of a trial").default(100),
+  deepCells: count(
+    "cells of a second, deeper network of the same architecture, by which each trial is judged besides; 0 = none",
+    0,
+  ).default(0),
+  deepSteps: count("training steps of the deeper network").default(150),
+  deepPooling: count("side of the squares of pixels that are averaged for the deeper network").default(1),
   warmupTrials: count("trials at the start whose codes are drawn evenly from all directions", 2).default(24),
   perturbation: notNegative(
     "how far codes are perturbed before a trial is recovered from them: 1 = by what is not known of them yet, 0 = not at all",

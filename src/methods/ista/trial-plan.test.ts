@@ -24,7 +24,7 @@ function run(one: TrialPlan, lossOf: (selection: Selection) => number): Trial[] 
   const history: Trial[] = [];
   while (history.length < one.trialCount) {
     const selection = one.next(history);
-    history.push({ selection, loss: lossOf(selection) });
+    history.push({ selection, losses: [lossOf(selection)] });
   }
   return history;
 }
@@ -64,7 +64,8 @@ describe("learning", () => {
     const one = plan({}, { epochs: 80 });
     const history = run(one, lossOf);
     expect(lossOf(one.answer(history))).toBe(-6);
-    const mean = (part: Trial[]): number => part.reduce((sum, { loss }) => sum + loss, 0) / part.length;
+    const mean = (part: Trial[]): number =>
+      part.reduce((sum, { losses: [loss] }) => sum + loss, 0) / part.length;
     expect(mean(history.slice(-20))).toBeLessThan(mean(history.slice(0, 20)) - 2);
   });
 
@@ -82,7 +83,26 @@ it("a plan shorter than its warm-up ends with the best that it has tried", () =>
   const one = plan({ warmupTrials: 24 }, { epochs: 7 });
   const history = run(one, lossOf);
   expect(history).toHaveLength(7);
-  expect(lossOf(one.answer(history))).toBe(Math.min(...history.map(({ loss }) => loss)));
+  expect(lossOf(one.answer(history))).toBe(Math.min(...history.map(({ losses: [loss] }) => loss)));
+});
+
+it("of several depths weighs what each of them ranks, not the size of its losses", () => {
+  const one = plan({ warmupTrials: 2 }, { epochs: 6 });
+  const [a, b, c] = run(one, lossOf).map(({ selection }) => selection);
+  const history = [
+    { selection: a, losses: [1, 900] },
+    { selection: b, losses: [2, 100] },
+    { selection: c, losses: [3, 901] },
+  ];
+  const shuffled = history.map(({ selection, losses: [shallow, deep] }) => ({
+    selection,
+    losses: [shallow * 50, Math.log(deep)],
+  }));
+  const [first, second] = [history, shuffled].map((trials) => one.model(trials));
+  expect(first.mean).toEqual(second.mean);
+  // Ranks 1 + 2, 2 + 1 and 3 + 3.
+  const scores = [a, b, c].map((selection) => first.score(selection));
+  expect(scores[2]).toBeLessThan(Math.min(scores[0], scores[1]));
 });
 
 describe("rounds", () => {
@@ -90,13 +110,13 @@ describe("rounds", () => {
 
   it("train half as many networks twice as long", () => {
     expect(one.rounds).toEqual([
-      { trials: 30, steps: 10 },
-      { trials: 8, steps: 20 },
-      { trials: 4, steps: 40 },
-      { trials: 2, steps: 80 },
+      { trials: 30, length: 1 },
+      { trials: 8, length: 2 },
+      { trials: 4, length: 4 },
+      { trials: 2, length: 8 },
     ]);
     expect(one.trialCount).toBe(44);
-    expect([0, 29, 30, 37, 38, 43].map((number) => one.stepsOf(number))).toEqual([10, 10, 20, 20, 40, 80]);
+    expect([0, 29, 30, 37, 38, 43].map((number) => one.placeOf(number).round)).toEqual([0, 0, 1, 1, 2, 3]);
     expect(() => one.placeOf(44)).toThrow(RangeError);
   });
 
@@ -107,8 +127,8 @@ describe("rounds", () => {
     expect(new Set(keys(30, 38)).size).toBe(8);
     for (const key of keys(38, 42)) expect(keys(30, 38)).toContain(key);
     for (const key of keys(42, 44)) expect(keys(38, 42)).toContain(key);
-    const losses = history.slice(30, 38).map(({ loss }) => loss);
-    expect(Math.max(...history.slice(38, 42).map(({ loss }) => loss))).toBeLessThanOrEqual(
+    const losses = history.slice(30, 38).map(({ losses: [loss] }) => loss);
+    expect(Math.max(...history.slice(38, 42).map(({ losses: [loss] }) => loss))).toBeLessThanOrEqual(
       [...losses].sort((a, b) => a - b)[3],
     );
     expect(keys(42, 44)).toContain(selectionKey(one.answer(history)));

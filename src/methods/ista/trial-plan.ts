@@ -9,16 +9,29 @@ import { type Recovery, type RecoveryOptions, recover } from "../../sparse/recov
 import { canBeDistinct, codedChoices } from "./coded-choices.js";
 import type { TrialOptions } from "./options.js";
 
-/** A network that was trained from its first weights on, and its held-out loss. */
+/** A network that was trained from its first weights on, and its held-out losses: one for each depth. */
 export interface Trial {
   readonly selection: Selection;
-  readonly loss: number;
+  readonly losses: readonly number[];
+}
+
+/**
+ * The higher, the better: sums over the depths of what the ranks of the losses say. A shallow network tells what the architecture can
+ * express, a deep one whether it can be trained when there is much of it.
+ */
+function scoresOf(trials: readonly Trial[]): Float64Array {
+  const sums = new Float64Array(trials.length);
+  for (const depth of trials[0]?.losses.keys() ?? [])
+    for (const [index, score] of rankScores(trials.map(({ losses }) => losses[depth])).entries())
+      sums[index] += score;
+  return sums;
 }
 
 /** Trials of equal length. The first round explores; in each later one, half as many networks are trained twice as long. */
 export interface Round {
   readonly trials: number;
-  readonly steps: number;
+  /** How many times as long as in the first round its networks are trained. */
+  readonly length: number;
 }
 
 export interface TrialTask {
@@ -48,11 +61,11 @@ export class TrialPlan {
     private readonly options: TrialOptions,
   ) {
     const { space, seed, epochs } = task;
-    const { trialSteps, finalists, finalRounds, measurement, compressedLength } = options;
-    const rounds = [{ trials: epochs, steps: trialSteps }];
+    const { finalists, finalRounds, measurement, compressedLength } = options;
+    const rounds = [{ trials: epochs, length: 1 }];
     for (let round = 1; round <= finalRounds; round++) {
       const trials = Math.floor(finalists / 2 ** (round - 1));
-      if (trials >= 2) rounds.push({ trials, steps: trialSteps * 2 ** round });
+      if (trials >= 2) rounds.push({ trials, length: 2 ** round });
     }
     this.rounds = rounds;
     const coded = codedChoices(space, (choice) => options.distinctPredecessors && canBeDistinct(choice));
@@ -85,10 +98,6 @@ export class TrialPlan {
     throw new RangeError(`trial plan: expected a trial below ${this.trialCount}, got ${number}`);
   }
 
-  stepsOf(number: number): number {
-    return this.rounds[this.placeOf(number).round].steps;
-  }
-
   /**
    * The network of the trial after those of the history; the same for the same history.
    * @throws IstaError BUDGET_IMPOSSIBLE
@@ -111,7 +120,7 @@ export class TrialPlan {
   model(history: readonly Trial[]): LossModel {
     const trials = history.slice(0, this.rounds[0].trials);
     const supports = trials.map(({ selection }) => selection);
-    return fitLossModel(this.measurements, supports, rankScores(trials.map(({ loss }) => loss)));
+    return fitLossModel(this.measurements, supports, scoresOf(trials));
   }
 
   /** The sparse codes that are recovered from compressed ones. */
@@ -120,7 +129,7 @@ export class TrialPlan {
   }
 
   /**
-   * The architecture that the history speaks for: of those trained longest the one of the lowest loss; before, the one recovered from
+   * The architecture that the history speaks for: of those trained longest the one of the lowest losses; before, the one recovered from
    * the codes, or of so few trials that codes are still drawn evenly, the best of them.
    */
   answer(history: readonly Trial[]): Selection {
@@ -135,7 +144,9 @@ export class TrialPlan {
   /** The trials of a round so far, the best first. */
   private ranked(history: readonly Trial[], round: number): Trial[] {
     const start = this.rounds.slice(0, round).reduce((sum, { trials }) => sum + trials, 0);
-    return history.slice(start, start + this.rounds[round].trials).sort((a, b) => a.loss - b.loss);
+    const trials = history.slice(start, start + this.rounds[round].trials);
+    const scores = scoresOf(trials);
+    return [...trials.keys()].sort((a, b) => scores[b] - scores[a]).map((index) => trials[index]);
   }
 
   /** What a later round compares. */

@@ -75,6 +75,45 @@ describe("trials", () => {
     expect(finals.at(-1)!.record.connectionsTried).toBeGreaterThan(6);
   });
 
+  it("of two depths train the same architecture shallow, then deep, and learn when both are judged", async () => {
+    const deep = { deepCells: 6, deepSteps: 3, deepPooling: 7, finalists: 2 };
+    const course = await open("nas-bench-201", deep);
+    const { search } = course;
+    const { shape: shallow, selection } = search.network.description;
+    expect([course.epochCount, course.stepCount, course.phase]).toEqual([12, 2, "trial"]);
+    const [one] = await advance(course, { epoch: 0, step: 0 }, 2);
+    const { shape } = search.network.description;
+    expect([course.stepCount, course.phase]).toEqual([3, "deep trial"]);
+    expect(shape).toEqual({ ...shallow, cells: 6, imageHeight: 4, imageWidth: 4 });
+    expect(search.network.description.selection).toEqual(selection);
+    const [two] = await advance(course, { epoch: 1, step: 0 }, 3);
+    expect(two.record.genotype).toEqual(one.record.genotype);
+    expect(search.network.description.shape).toEqual(shallow);
+    expect(sameSelection(search.network.description.selection, selection)).toBe(false);
+    expect((course.save().state as { trials: unknown }).trials).toEqual([
+      { selection, losses: [one.record.validationLoss, two.record.validationLoss] },
+    ]);
+    const deepTrial = await search.tryOut(selection, () => false);
+    expect(deepTrial).toBeCloseTo(
+      (Number(one.record.validationAccuracy) + Number(two.record.validationAccuracy)) / 2,
+      12,
+    );
+  });
+
+  it("of two depths go on bit for bit", async () => {
+    const flags = { deepCells: 6, deepSteps: 1, deepPooling: 7, epochs: 2, finalists: 2, warmupTrials: 2 };
+    await expectExactResumption(() => make("nas-bench-201", flags), 14, [1, 2, 3, 4, 5, 7, 9, 12], {
+      opened,
+      folder: join(folder, "deep"),
+    });
+  });
+
+  it("of a deep shape that cannot be are refused at the start", async () => {
+    await expectError(() => make("nas-bench-201", { deepCells: 4 }), "NETWORK_SHAPE", "divisible by 3");
+    const flags = { deepCells: 6, deepPooling: 5 };
+    await expectError(() => make("nas-bench-201", flags), "DATA_SIZE", "multiples of it, got 28 x 28");
+  });
+
   it("see the same batches, and are judged by the same held-out images", async () => {
     const course = await open("nas-bench-201", { heldOutImages: 8 });
     const { sources } = course.context;
@@ -100,7 +139,7 @@ describe("trials", () => {
       await open("nas-bench-201", { control: "random-gradients" }),
     ];
     const losses = (course: CourseOf<TrialSearch>) =>
-      (course.save().state as { trials: { loss: number }[] }).trials.map(({ loss }) => loss);
+      (course.save().state as { trials: { losses: number[] }[] }).trials.flatMap(({ losses }) => losses);
     const [[one], [other]] = [
       await advance(fair, { epoch: 0, step: 0 }, 2),
       await advance(control, { epoch: 0, step: 0 }, 2),
@@ -132,11 +171,11 @@ describe("trials", () => {
       opened,
       folder: join(folder, "diverged"),
     });
-    const { trials } = course.save().state as unknown as { trials: { loss: number }[] };
-    expect(trials.map(({ loss }) => loss)).toEqual([1e9, 1e9]);
+    const { trials } = course.save().state as unknown as { trials: { losses: number[] }[] };
+    expect(trials.map(({ losses }) => losses)).toEqual([[1e9], [1e9]]);
     const [outcome] = await advance(course, { epoch: 2, step: 2 }, 2);
     expect(outcome.record).toMatchObject({ diverged: true });
-    expect(outcome.lines.join("\n")).toContain("warning: trial 3 diverged");
+    expect(outcome.lines.join("\n")).toContain("warning: trial of epoch 3 diverged");
   });
 
   it("are refused where nothing is held out", () => {
