@@ -1,6 +1,6 @@
 // The course of every search, whatever its method: held-out figures, records, budgets, and what is saved.
 import type { SearchConfig } from "../config/config.js";
-import type { BatchSource } from "../data/index.js";
+import { type BatchSource, firstImages } from "../data/index.js";
 import type { Device } from "../engine/device.js";
 import { Sgd } from "../engine/sgd.js";
 import type { Tensor } from "../engine/tensor.js";
@@ -154,6 +154,9 @@ export function searchContext(
   return { config, space, shape, sources, device, sgd: new Sgd(), budget, sizes, fits, excess };
 }
 
+/** Held-out images by which losses before and after a recovery are compared. */
+const recoveryImages = 1000;
+
 export class SearchCourse implements ResumableCourse {
   readonly tensorGroups = ["model", "optimiser"] as const;
 
@@ -227,6 +230,16 @@ export class SearchCourse implements ResumableCourse {
   }
 
   /**
+   * Mean loss of the first held-out images with the codes as they are: of the end of an epoch, to tell how much recovery changes. Null
+   * where nothing is recovered, or held out. Is not stopped: nothing that comes after the recovery may be left out.
+   */
+  private async recoveryLoss(): Promise<number | null> {
+    const { validation } = this.context.sources;
+    if (this.search.sparseWeights === undefined || validation === null) return null;
+    return (await this.evaluate(firstImages(validation, recoveryImages)))!.loss;
+  }
+
+  /**
    * Figures of the held-out part with the network as it was trained in this epoch; then what the method does, which may change it.
    */
   async endEpoch(epoch: number, _figures: EpochFigures, stop: () => boolean): Promise<EpochOutcome | null> {
@@ -236,7 +249,9 @@ export class SearchCourse implements ResumableCourse {
       found = await this.evaluate(validation, stop);
       if (found === null) return null;
     }
+    const lossBeforeRecovery = await this.recoveryLoss();
     const { record, lines, ranked = true } = await this.search.endOfEpoch(epoch, found);
+    const lossAfterRecovery = await this.recoveryLoss();
     const newConnections = this.exploration.noteAnswer(this.search.selection);
     const { connectionsTried } = this.explored;
     const genotype = genotypeOf(this.architecture);
@@ -252,6 +267,7 @@ export class SearchCourse implements ResumableCourse {
         multiplyAdds: multAdds,
         connectionsTried,
         newConnections,
+        ...(lossBeforeRecovery === null ? {} : { lossBeforeRecovery, lossAfterRecovery }),
         ...(this.table === null ? {} : { knownAccuracies }),
         ...record,
       },

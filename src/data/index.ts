@@ -24,7 +24,7 @@ export {
 } from "./picture.js";
 export type { PictureAugmentation } from "./picture-pool.js";
 export { type PrefetchedSource, prefetch } from "./prefetch.js";
-export { batchShape, openBatchSource, type SourceOptions } from "./source.js";
+export { batchShape, firstImages, openBatchSource, type SourceOptions } from "./source.js";
 export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
 export type * from "./types.js";
 export { type DatasetReport, type PartReport, verifyDataset } from "./verify.js";

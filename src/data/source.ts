@@ -45,3 +45,16 @@ export function batchShape(
   const { channels, height, width } = train;
   return { channels, height, width };
 }
+
+/** The first batches of every epoch, of at least `count` images where there are so many. */
+export function firstImages(source: BatchSource, count: number): BatchSource {
+  const { channels, height, width, classes, exampleCount } = source;
+  const batchSize = Math.ceil(exampleCount / source.batchCount);
+  const batchCount = Math.min(source.batchCount, Math.ceil(count / batchSize));
+  return {
+    ...{ channels, height, width, classes, batchCount },
+    exampleCount: Math.min(exampleCount, batchCount * batchSize),
+    batch: (epoch, index) => source.batch(epoch, index),
+    close: () => source.close(),
+  };
+}

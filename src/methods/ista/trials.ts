@@ -14,7 +14,7 @@ import { type Evaluation, evaluate } from "../../course/evaluate.js";
 import { cosine } from "../../course/schedules.js";
 import { recomputeStatistics } from "../../course/statistics.js";
 import { averagedSource } from "../../data/average.js";
-import type { BatchSource } from "../../data/index.js";
+import { type BatchSource, firstImages } from "../../data/index.js";
 import { Sgd } from "../../engine/sgd.js";
 import { scope, type Tensor } from "../../engine/tensor.js";
 import { Network } from "../../nn/network.js";
@@ -235,16 +235,9 @@ export class TrialSearch implements Search {
     source: BatchSource,
     stop?: () => boolean,
   ): Promise<Evaluation | null> {
-    const { statisticsBatches, heldOutImages, batchSize } = this.config;
+    const { statisticsBatches, heldOutImages } = this.config;
     if (statisticsBatches > 0) await recomputeStatistics(network, training, statisticsBatches);
-    const batchCount = Math.min(source.batchCount, Math.ceil(heldOutImages / batchSize));
-    const { channels, height, width, classes } = source;
-    const layout = { channels, height, width, classes, batchCount, exampleCount: batchCount * batchSize };
-    const first = {
-      ...layout,
-      batch: (epoch: number, index: number) => source.batch(epoch, index),
-      close: async () => {},
-    };
+    const first = firstImages(source, heldOutImages);
     return evaluate(network, averagedSource(first, pooling), { stop });
   }
 

@@ -254,6 +254,10 @@ describe("the end of an epoch", () => {
       multiplyAdds: course.size.multAdds,
     });
     expect(outcome.genotype).toEqual(outcome.record.genotype);
+    // Fewer than 1,000 images are held out, so that both are means over all of them.
+    expect(outcome.record.lossBeforeRecovery).toBe(expected.loss);
+    expect(outcome.record.lossAfterRecovery).toBe((await course.evaluate(sources.validation!))!.loss);
+    expect(outcome.record.lossAfterRecovery).not.toBe(expected.loss);
     for (const [index, value] of search.codes.entries()) {
       expect(value.compressed).toEqual(before[index].compressed);
       expect(value.adam).toEqual(before[index].adam);
