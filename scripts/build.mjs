@@ -2,7 +2,7 @@
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, machine } from "node:os";
+import { availableParallelism, freemem, machine } from "node:os";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -46,7 +46,7 @@ function addonObjects() {
   const others = sources
     .filter((source) => !isKernel(source))
     .map((source) => ({ source, object: join(build, `${nameOf(source)}.o`), own: [], libtorch: true }));
-  return [...others, ...kernels];
+  return [...kernels, ...others];
 }
 
 async function buildAddon() {
@@ -111,7 +111,9 @@ async function buildAddon() {
       writeFileSync(`${item.object}.stamp`, item.stamp);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, compileNext));
+  // A compiler that reads libtorch's headers takes about 1 GiB.
+  const jobs = Math.max(1, Math.min(8, availableParallelism(), Math.floor(freemem() / 2 ** 30)));
+  await Promise.all(Array.from({ length: jobs }, compileNext));
   const libraries = ["-ltorch", "-ltorch_cpu", "-lc10", ...(cuda ? ["-ltorch_cuda", "-lc10_cuda"] : [])];
   // A process that has the old addon loaded keeps it.
   const unfinished = `${addon}.${process.pid}`;

@@ -1,6 +1,6 @@
 // One addon for every processor: which kernels are taken, that they agree, and that no instruction of one set is anywhere else.
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
@@ -43,6 +43,8 @@ describe("the vector code", () => {
       expect((await callWith(code, "doctor")).out).toContain(`vector code ${code};`);
       const words = ["train", "--arch", "ISTA_twostage", "--preset", "demo-train", ...size, ...images];
       succeed(await callWith(code, ...words, "--name", code));
+      const { versions } = JSON.parse(readFileSync(line.at("runs", code, "meta.json"), "utf8"));
+      expect(versions.kernels).toBe(code);
       const { loss } = JSON.parse(readFileSync(line.at("runs", code, "metrics.jsonl"), "utf8").trim());
       outcomes.push({ loss, weights: readFileSync(line.at("runs", code, "model.safetensors"), "latin1") });
     }
@@ -53,6 +55,21 @@ describe("the vector code", () => {
       if (index > 0) expect(weights === outcomes[0].weights).toBe(false);
     }
   }, 300_000);
+});
+
+it("a run that goes on with other kernels than it began with says so", async () => {
+  cpSync(join(packageFolder, "test/golden/old-run/two-stage"), line.at("runs/moved"), { recursive: true });
+  const path = line.at("runs/moved/meta.json");
+  const meta = JSON.parse(readFileSync(path, "utf8"));
+  const begin = (kernels: string): void =>
+    writeFileSync(path, JSON.stringify({ ...meta, versions: { ...meta.versions, kernels } }));
+  begin("baseline");
+  const words = ["search", "--resume", "runs/moved", "--epochs", "1"];
+  const same = await callWith("baseline", ...words);
+  expect(same.err).not.toContain("kernels");
+  begin("other");
+  const other = await callWith("baseline", ...words);
+  expect(other.err).toMatch(/began with kernels for other and goes on with those for baseline: .*rounding/);
 });
 
 const hasObjdump = spawnSync("objdump", ["--version"]).status === 0;
