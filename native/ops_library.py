@@ -21,16 +21,16 @@ def _stale(target: pathlib.Path, sources) -> bool:
 
 
 def _objects(folder: pathlib.Path):
-    """Of every object file its source and the flags that only it has: the kernels come once for each instruction set."""
-    objects = {folder / f"ops-{source.stem}.o": (source, []) for source in sorted((NATIVE / "ops").glob("*.cc"))}
+    """Of every object file the files that only it depends on, its source first: the kernels come once for each file of flags."""
+    objects = {folder / f"ops-{source.stem}.o": [source] for source in sorted((NATIVE / "ops").glob("*.cc"))}
     for flags in sorted(ARCHITECTURE.glob("*.flags")):
         for source in sorted((NATIVE / "kernels").glob("*.cc")):
-            objects[folder / f"kernels-{source.stem}.{flags.stem}.o"] = (source, [f"@{flags}"])
+            objects[folder / f"kernels-{source.stem}.{flags.stem}.o"] = [source, flags]
     return objects
 
 
 def _headers():
-    return [*(NATIVE / "ops").glob("*.h"), *(NATIVE / "kernels").glob("*.h"), *ARCHITECTURE.glob("*.flags")]
+    return [*(NATIVE / "ops").glob("*.h"), *(NATIVE / "kernels").glob("*.h")]
 
 
 def _link(library: pathlib.Path, objects, extra=()) -> None:
@@ -46,10 +46,11 @@ def build(folder: pathlib.Path = NATIVE.parent / "build" / "ops-python", extra=(
     objects, headers = _objects(folder), _headers()
 
     def compile_one(compiled):
-        source, own = objects[compiled]
+        source, *flags = objects[compiled]
+        own = [f"@{path}" for path in flags]
         subprocess.run(["g++", *FLAGS, *own, *extra, *includes, "-c", str(source), "-o", str(compiled)], check=True)
 
-    todo = [compiled for compiled, (source, _) in objects.items() if _stale(compiled, [source, *headers])]
+    todo = [compiled for compiled, own in objects.items() if _stale(compiled, [*own, *headers])]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(compile_one, todo))
     library = folder / "libista_ops.so"
@@ -61,7 +62,7 @@ def build(folder: pathlib.Path = NATIVE.parent / "build" / "ops-python", extra=(
 def linked_from_the_addon(folder: pathlib.Path = NATIVE.parent / "build") -> pathlib.Path | None:
     """A library of the object files that the addon was linked from, where they are up to date."""
     objects, headers = _objects(folder), _headers()
-    if any(_stale(compiled, [source, *headers]) for compiled, (source, _) in objects.items()):
+    if any(_stale(compiled, [*own, *headers]) for compiled, own in objects.items()):
         return None
     library = folder / "libista_ops.so"
     if _stale(library, objects):
