@@ -17,6 +17,7 @@
 #include <limits>
 
 #include "convert.h"
+#include "ops/vector_code.h"
 #include "tensor_table.h"
 
 namespace ista {
@@ -343,6 +344,12 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   // Registered operators and OpenMP threads outlive a worker; unloading the library with the last worker would crash.
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&initialise), &self) != 0) dlopen(self.dli_fname, RTLD_NOW | RTLD_NODELETE);
+  // Now, rather than in the middle of a step.
+  try {
+    vector_code();
+  } catch (const std::invalid_argument& error) {
+    throw_js(env, "ENGINE_VECTOR", error.what());
+  }
   env.SetInstanceData(new State());
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));

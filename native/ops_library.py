@@ -1,6 +1,7 @@
 """Builds native/ops as a library of its own and loads it into Python's torch, for tests and measurements."""
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +10,27 @@ import torch
 from torch.utils import cpp_extension
 
 NATIVE = pathlib.Path(__file__).resolve().parent
-FLAGS = ["-O3", "-std=c++17", "-fPIC", "-march=native", "-fopenmp", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+FLAGS = ["-O3", "-std=c++17", "-fPIC", "-fopenmp", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+ARCHITECTURE = NATIVE / "kernels" / platform.machine()
+if not ARCHITECTURE.exists():
+    ARCHITECTURE = NATIVE / "kernels" / "other"
 
 
 def _stale(target: pathlib.Path, sources) -> bool:
     return not target.exists() or any(source.stat().st_mtime > target.stat().st_mtime for source in sources)
+
+
+def _objects(folder: pathlib.Path):
+    """Of every object file the files that only it depends on, its source first: the kernels come once for each file of flags."""
+    objects = {folder / f"ops-{source.stem}.o": [source] for source in sorted((NATIVE / "ops").glob("*.cc"))}
+    for flags in sorted(ARCHITECTURE.glob("*.flags")):
+        for source in sorted((NATIVE / "kernels").glob("*.cc")):
+            objects[folder / f"kernels-{source.stem}.{flags.stem}.o"] = [source, flags]
+    return objects
+
+
+def _headers():
+    return [*(NATIVE / "ops").glob("*.h"), *(NATIVE / "kernels").glob("*.h")]
 
 
 def _link(library: pathlib.Path, objects, extra=()) -> None:
@@ -25,29 +42,27 @@ def _link(library: pathlib.Path, objects, extra=()) -> None:
 def build(folder: pathlib.Path = NATIVE.parent / "build" / "ops-python", extra=(), jobs: int = 2) -> pathlib.Path:
     """Compiles what changed (an object depends on all headers) and returns the library's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    headers = list((NATIVE / "ops").glob("*.h"))
-    sources = sorted((NATIVE / "ops").glob("*.cc"))
     includes = [f"-isystem{path}" for path in cpp_extension.include_paths()]
-    objects = {source: folder / f"{source.stem}.o" for source in sources}
+    objects, headers = _objects(folder), _headers()
 
-    def compile_one(source):
-        subprocess.run(["g++", *FLAGS, *extra, *includes, "-c", str(source), "-o", str(objects[source])], check=True)
+    def compile_one(compiled):
+        source, *flags = objects[compiled]
+        own = [f"@{path}" for path in flags]
+        subprocess.run(["g++", *FLAGS, *own, *extra, *includes, "-c", str(source), "-o", str(compiled)], check=True)
 
-    todo = [source for source in sources if _stale(objects[source], [source, *headers])]
+    todo = [compiled for compiled, own in objects.items() if _stale(compiled, [*own, *headers])]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(compile_one, todo))
     library = folder / "libista_ops.so"
-    if todo or _stale(library, objects.values()):
-        _link(library, objects.values(), extra)
+    if todo or _stale(library, objects):
+        _link(library, objects, extra)
     return library
 
 
 def linked_from_the_addon(folder: pathlib.Path = NATIVE.parent / "build") -> pathlib.Path | None:
     """A library of the object files that the addon was linked from, where they are up to date."""
-    sources = list((NATIVE / "ops").glob("*.cc"))
-    objects = [folder / f"ops-{source.stem}.o" for source in sources]
-    headers = list((NATIVE / "ops").glob("*.h"))
-    if any(_stale(compiled, [source, *headers]) for source, compiled in zip(sources, objects)):
+    objects, headers = _objects(folder), _headers()
+    if any(_stale(compiled, [*own, *headers]) for compiled, own in objects.items()):
         return None
     library = folder / "libista_ops.so"
     if _stale(library, objects):

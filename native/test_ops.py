@@ -1,6 +1,7 @@
 """The fused operators against their compositions in double precision. Run: /usr/bin/python3 native/test_ops.py [--long]"""
 import itertools
 import json
+import os
 import random
 import resource
 import sys
@@ -17,6 +18,11 @@ LONG = "--long" in sys.argv
 if LONG:
     sys.argv.remove("--long")
 torch.set_num_threads(2)
+
+
+class VectorCodeTest(unittest.TestCase):
+    def test_what_is_named_or_else_the_widest_is_used(self):
+        self.assertEqual(ista.vector_code(), os.environ.get("ISTA_NAS_VECTOR") or ista.vector_codes()[0])
 
 
 class NodeTest(unittest.TestCase):

@@ -2,8 +2,8 @@
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { dirname, join, relative, sep } from "node:path";
+import { availableParallelism, freemem, machine } from "node:os";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { findLibtorch, libtorchRemedies } from "./lib/libtorch.mjs";
@@ -26,6 +26,29 @@ function hash(texts) {
 
 const stampOf = (path) => (existsSync(path) ? readFileSync(path, "utf8") : "");
 
+const native = join(root, "native");
+const architecture = existsSync(join(native, "kernels", machine())) ? machine() : "other";
+
+/** Every object file of the addon: its source, whether libtorch's headers are needed, and the flags that only it has. */
+function addonObjects() {
+  const sources = listFiles(native, /\.cc$/).filter((path) => !path.includes("/test/"));
+  const isKernel = (path) => path.startsWith(join(native, "kernels"));
+  const nameOf = (source) => relative(native, source).replaceAll(sep, "-").slice(0, -3);
+  // The kernels once for each instruction set; all else for any processor of the architecture, so that the addon runs on any.
+  const kernels = listFiles(join(native, "kernels", architecture), /\.flags$/).flatMap((path) =>
+    sources.filter(isKernel).map((source) => ({
+      source,
+      object: join(build, `${nameOf(source)}.${basename(path, ".flags")}.o`),
+      own: readFileSync(path, "utf8").trim().split(/\s+/),
+      libtorch: false,
+    })),
+  );
+  const others = sources
+    .filter((source) => !isKernel(source))
+    .map((source) => ({ source, object: join(build, `${nameOf(source)}.o`), own: [], libtorch: true }));
+  return [...kernels, ...others];
+}
+
 async function buildAddon() {
   const libtorch = findLibtorch();
   if (!libtorch) throw new Error(libtorchRemedies);
@@ -36,14 +59,11 @@ async function buildAddon() {
     join(root, "node_modules/node-api-headers/include"),
     ...libtorch.includes,
   ];
-  const flags = [
-    "-O3",
-    "-std=c++17",
-    "-fPIC",
+  const general = ["-O3", "-std=c++17", "-fPIC", "-Wall"];
+  const withLibtorch = [
     "-fopenmp",
-    // The addon is compiled on the machine that runs it.
-    "-march=native",
-    "-Wall",
+    // Some compilers' default is more than every processor has.
+    ...(architecture === "x86_64" ? ["-march=x86-64"] : []),
     "-DNAPI_VERSION=8",
     "-DNAPI_CPP_EXCEPTIONS",
     // An error on a worker that is being terminated has nowhere to go; it must not end the process.
@@ -52,53 +72,55 @@ async function buildAddon() {
     // libtorch's own headers are not ours to warn about; /usr/include must stay an ordinary include folder.
     ...includes.filter((path) => path !== "/usr/include").flatMap((path) => ["-isystem", path]),
   ];
-  const headers = listFiles(join(root, "native"), /\.h$/).map((path) => readFileSync(path, "utf8"));
+  const headers = listFiles(native, /\.h$/);
+  const texts = (paths) => paths.map((path) => readFileSync(path, "utf8"));
   const version = execFileSync(compiler, ["--version"], { encoding: "utf8" });
-  const host = execFileSync(compiler, ["-march=native", "-Q", "--help=target"], { encoding: "utf8" });
-  const common = [
-    version,
-    host,
-    libtorch.lib,
-    stampOf(join(libtorch.includes[1], "torch/version.h")),
-    ...flags,
-    ...headers,
-  ];
+  const libtorchIdentity = [libtorch.lib, stampOf(join(libtorch.includes[1], "torch/version.h"))];
   mkdirSync(build, { recursive: true });
 
-  const objects = [];
-  const work = [];
-  for (const source of listFiles(join(root, "native"), /\.cc$/).filter((path) => !path.includes("/test/"))) {
-    const object = join(
-      build,
-      `${relative(join(root, "native"), source).replaceAll(sep, "-").slice(0, -3)}.o`,
-    );
-    const stamp = hash([...common, readFileSync(source, "utf8")]);
-    objects.push(object);
-    if (!existsSync(object) || stampOf(`${object}.stamp`) !== stamp) work.push({ source, object, stamp });
-  }
+  const objects = addonObjects().map((one) => {
+    const flags = [...general, ...(one.libtorch ? withLibtorch : []), ...one.own];
+    // Kernels include headers of their own folder only.
+    const read = one.libtorch ? headers : headers.filter((path) => dirname(path) === dirname(one.source));
+    const stamp = hash([
+      version,
+      ...(one.libtorch ? libtorchIdentity : []),
+      ...flags,
+      ...texts([...read, one.source]),
+    ]);
+    return { ...one, flags, stamp };
+  });
+  const work = objects.filter(
+    ({ object, stamp }) => !existsSync(object) || stampOf(`${object}.stamp`) !== stamp,
+  );
   const addon = join(build, "ista_nas.node");
-  if (work.length === 0 && existsSync(addon)) return;
+  // What the addon was linked from, should a build have ended between compiling and linking.
+  const linked = hash(objects.map(({ stamp }) => stamp));
+  if (work.length === 0 && existsSync(addon) && stampOf(`${addon}.stamp`) === linked) return;
 
   console.error(`building the addon against ${libtorch.origin} (${libtorch.lib})`);
   const queue = [...work];
   const compileNext = async () => {
     for (let item = queue.shift(); item; item = queue.shift()) {
-      console.error(`  compile ${item.source.slice(root.length + 1)}`);
+      const [set] = /\.\w+(?=\.o$)/.exec(basename(item.object)) ?? [""];
+      console.error(`  compile ${item.source.slice(root.length + 1)}${set && ` for ${set.slice(1)}`}`);
       // Written under a name of this process's own and renamed, so that two builds at once do not disturb each other.
       const unfinished = `${item.object}.${process.pid}`;
-      await run(compiler, [...flags, "-c", item.source, "-o", unfinished], { maxBuffer: 1 << 26 });
+      await run(compiler, [...item.flags, "-c", item.source, "-o", unfinished], { maxBuffer: 1 << 26 });
       renameSync(unfinished, item.object);
       writeFileSync(`${item.object}.stamp`, item.stamp);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, compileNext));
+  // A compiler that reads libtorch's headers takes about 1 GiB.
+  const jobs = Math.max(1, Math.min(8, availableParallelism(), Math.floor(freemem() / 2 ** 30)));
+  await Promise.all(Array.from({ length: jobs }, compileNext));
   const libraries = ["-ltorch", "-ltorch_cpu", "-lc10", ...(cuda ? ["-ltorch_cuda", "-lc10_cuda"] : [])];
   // A process that has the old addon loaded keeps it.
   const unfinished = `${addon}.${process.pid}`;
   const link = [
     "-shared",
     "-fopenmp",
-    ...objects,
+    ...objects.map(({ object }) => object),
     "-o",
     unfinished,
     `-L${libtorch.lib}`,
@@ -106,6 +128,7 @@ async function buildAddon() {
   ];
   await run(compiler, [...link, ...libraries, "-Wl,--as-needed", `-Wl,-rpath,${libtorch.lib}`, "-ldl"]);
   renameSync(unfinished, addon);
+  writeFileSync(`${addon}.stamp`, linked);
   console.error("  linked build/ista_nas.node");
 }
 

@@ -13,7 +13,7 @@ export { heldOutBatch, type Sources } from "./course/sources.js";
 export * from "./data/index.js";
 export { drawSvg, drawText } from "./drawing/cells.js";
 export { gradients, withoutGradients } from "./engine/autograd.js";
-export { Device, engineInformation, setThreads, tuneAllocator } from "./engine/device.js";
+export { Device, engineInformation, setThreads, tuneAllocator, vectorCode } from "./engine/device.js";
 export { operators, type PatternKind, type PatternSettings } from "./engine/operators.js";
 export { Sgd, type SgdSettings } from "./engine/sgd.js";
 export { type DType, dtypes, liveTensorCount, scope, Tensor } from "./engine/tensor.js";

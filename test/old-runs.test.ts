@@ -82,8 +82,11 @@ describe.each(kinds)("a %s search", (kind) => {
     const begun = read(join(stored, kind, "summary.json")).epochs;
     for (const [index, expected] of end.epochs.entries()) {
       const { forcedNodes, ...figures } = expected;
+      // The end was written by kernels of one instruction set; others round otherwise, and an image may change sides.
       for (const [key, value] of Object.entries(figures))
-        if (typeof value === "number") expect(found[index][key], key).toBeCloseTo(value, 4);
+        if (typeof value === "number" && /accuracy/i.test(key))
+          expect(Math.abs(found[index][key] - value), key).toBeLessThanOrEqual(1 / 32);
+        else if (typeof value === "number") expect(found[index][key], key).toBeCloseTo(value, 3);
         else expect(found[index][key], key).toEqual(value);
       // The records of the epochs before are as they were written.
       const key = index < begun ? "forcedNodes" : "forcedChoices";
@@ -101,9 +104,9 @@ describe.each(kinds)("a %s search", (kind) => {
     const model = at("runs", name, "model.safetensors");
     expect(existsSync(model)).toBe(kind === "one-stage");
     if (kind === "two-stage") return;
-    expect(summary.testAccuracy).toBeCloseTo(end.testAccuracy, 4);
-    expect(summary.testLoss).toBeCloseTo(end.testLoss, 4);
-    expect(json("eval", name, "--limit-test", "32").loss).toBeCloseTo(end.testLoss, 4);
+    expect(Math.abs(summary.testAccuracy - end.testAccuracy)).toBeLessThanOrEqual(1 / 32);
+    expect(summary.testLoss).toBeCloseTo(end.testLoss, 3);
+    expect(json("eval", name, "--limit-test", "32").loss).toBeCloseTo(summary.testLoss, 4);
   });
 });
 

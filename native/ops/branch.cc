@@ -35,7 +35,7 @@ Tensor stage_forward(const Branch& branch, const Tensor& input, const NormState&
       Stage stage(arena, weights, height, width, false);
       ImageSums sums(arena, channels);
       for (int i = first; i < last; ++i) {
-        stage.forward(image(input, i), Affine::of(before), image_to_write(raw, i), statistics ? &sums : nullptr);
+        stage.forward(image(input, i), before.affine(), image_to_write(raw, i), statistics ? &sums : nullptr);
         if (statistics) sums.finish(moments.mean(i), moments.square(i));
       }
     });
@@ -74,11 +74,11 @@ StageGradients stage_backward(const Branch& branch, const Tensor& input, const N
                                         accumulate,
                                         depthwise,
                                         pointwise};
-        stage.backward(image(input, i), Affine::of(before), coefficients, task);
+        stage.backward(image(input, i), before.affine(), coefficients, task);
         if (sums == nullptr) continue;
-        add_gradient_sums(task.input_gradient, weights.channels, image(input, i), weights.channels, height * width,
-                          weights.channels, 1.0f, before.mean.data(), before.inverse_deviation.data(), sums->sums(chunk),
-                          sums->products(chunk));
+        vector_code().norms.add_gradient_sums(task.input_gradient, weights.channels, image(input, i), weights.channels, height * width,
+                                              weights.channels, 1.0f, before.mean.data(), before.inverse_deviation.data(),
+                                              sums->sums(chunk), sums->products(chunk));
       }
     });
   }
@@ -135,6 +135,7 @@ void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gr
                      const Tensor& input_gradient, bool accumulate) {
   const int images = input.size(0), channels = branch.out_channels, pixels = branch.out_height * branch.out_width;
   const int height = input.size(2), width = input.size(3);
+  const VectorCode& code = vector_code();
   const bool pooling = branch.pools(), maximum = branch.pattern.kind == Kind::kMaxPool;
   const ProfileScope profile(branch.name, 20.0 * gradient.numel(), 4.0 * (input.numel() * 2 + gradient.numel()));
   for_chunks(images, [&](int, int first, int last, Arena& arena) {
@@ -147,13 +148,14 @@ void simple_backward(const Branch& branch, const Tensor& input, const Tensor& gr
       const float* raw = image(input, i);
       if (pooling && (maximum || coefficients.uses_raw)) {
         pool.forward(image(input, i), pooled);
-        if (compact != pooled) store_pixels(pooled, pitch, pixels, channels, false, compact);
+        if (compact != pooled) code.pixels.store_pixels(pooled, pitch, pixels, channels, false, compact);
       }
       if (pooling) raw = compact;
-      raw_gradient_pixels(coefficients, branch.mask_of(i), image(gradient, i), raw, pixels, channels, differences, pitch);
+      code.norms.raw_gradient(coefficients.coefficients(), branch.mask_of(i), image(gradient, i), raw, pixels, channels, differences,
+                              pitch);
       float* out = image_to_write(input_gradient, i);
       if (!pooling) {
-        store_pixels(differences, pitch, pixels, channels, accumulate, out);
+        code.pixels.store_pixels(differences, pitch, pixels, channels, accumulate, out);
         continue;
       }
       pool.backward(image(input, i), pooled, differences, accumulate, out);

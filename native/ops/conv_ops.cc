@@ -76,8 +76,8 @@ variable_list DenseBackward::apply(variable_list&& gradients) {
     const ProfileScope profile("dense backward sums", 4.0 * gradient.numel(), 8.0 * gradient.numel());
     for_chunks(images, [&](int chunk, int first, int last, Arena&) {
       for (int i = first; i < last; ++i) {
-        add_gradient_sums(image(gradient, i), channels, image(seen, i), channels, pixels, channels, 1.0f, mean,
-                          inverse_deviation, sums.sums(chunk), sums.products(chunk));
+        vector_code().norms.add_gradient_sums(image(gradient, i), channels, image(seen, i), channels, pixels, channels, 1.0f, mean,
+                                              inverse_deviation, sums.sums(chunk), sums.products(chunk));
       }
     });
     sums.finish();
@@ -175,7 +175,7 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
         std::vector<const float*> from(sources.size());
         for (int i = first; i < last; ++i) {
           for (size_t k = 0; k < sources.size(); ++k) from[k] = image(sources[k], i);
-          dense.forward(from, image_to_write(raw, i), statistics ? &sums : nullptr, at_once ? Affine::of(state) : Affine{});
+          dense.forward(from, image_to_write(raw, i), statistics ? &sums : nullptr, at_once ? state.affine() : Affine{});
           if (statistics) sums.finish(moments.mean(i), moments.square(i));
         }
       });
@@ -186,8 +186,8 @@ Tensor dense_operator(const DenseShape& shape, TensorList inputs, TensorList wei
       if (keep_raw) output = empty_images(images, channels, shape.out_height, shape.out_width);
       const ProfileScope profile("dense normalise", 2.0 * raw.numel(), 8.0 * raw.numel());
       for_chunks(images, [&](int, int first, int last, Arena&) {
-        add_normalised(image(raw, first), channels, Affine::of(state), 1.0f, (last - first) * pixels, channels, false,
-                       image_to_write(output, first));
+        vector_code().pixels.add_normalised(image(raw, first), channels, state.affine(), 1.0f, (last - first) * pixels, channels, false,
+                                            image_to_write(output, first));
       });
     }
   }

@@ -2,9 +2,8 @@
 #include "dense.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
-
-#include "blocks.h"
 
 namespace ista {
 
@@ -35,9 +34,10 @@ void DenseWeights::set_matrix(const std::vector<float>& matrix, Pass pass) {
 }
 
 Dense::Dense(Arena& arena, const DenseWeights& weights, Pass)
-    : weights_(weights),
+    : code_(vector_code()),
+      weights_(weights),
       // One vector more than needed: sources are written with whole vectors, each over the end of the one before.
-      pitch_(rounded_up(weights.depth()) + kLanes),
+      pitch_(rounded_up(weights.depth()) + code_.lanes),
       out_pitch_(rounded_up(weights.out_channels)),
       pointwise_(weights.taps.size() == 1 && weights.taps[0].dy == 0 && weights.taps[0].dx == 0 && weights.stride == 1),
       turn_(pointwise_ ? kPixelsPerTurn : weights.out_width),
@@ -85,7 +85,7 @@ const std::vector<ProductSource>& Dense::sources(const std::vector<const float*>
 
 void Dense::gather(const std::vector<const float*>& images, int first_pixel, int pixels, float* columns) {
   // relu(x) = max(floor, x) with the floor at 0, or below everything.
-  const Vector floor = splat(weights_.relu ? 0.0f : -__builtin_inff());
+  const float floor = weights_.relu ? 0.0f : -std::numeric_limits<float>::infinity();
   for (const Tap tap : weights_.taps) {
     for (size_t i = 0; i < images.size(); ++i) {
       const int channels = weights_.input_channels[i], step = weights_.stride * channels;
@@ -94,18 +94,7 @@ void Dense::gather(const std::vector<const float*>& images, int first_pixel, int
           [&](int run, int length, int source) {
             const float* image = images[i] + static_cast<ptrdiff_t>(source) * channels;
             float* target = columns + static_cast<ptrdiff_t>(run) * pitch_;
-            for_pixel_blocks(length, channels, [&](int first, int count, int channel, auto lanes) {
-              const float* from = image + static_cast<ptrdiff_t>(first) * step + channel;
-              float* to = target + static_cast<ptrdiff_t>(first) * pitch_ + channel;
-              // Copies: the loop's variables are then registers, not what `this` points to.
-              const Vector lowest = floor;
-              const int from_step = step, to_step = pitch_;
-              for (int p = 0; p < count; ++p, from += from_step, to += to_step) {
-                prefetch(from, from_step);
-                unroll<decltype(lanes)::kVectors>(
-                    [&](auto v) { store(to + v * kLanes, maximum(lowest, lanes.read(from + v * kLanes))); });
-              }
-            });
+            code_.pixels.gather(image, step, target, pitch_, length, channels, floor);
           },
           [&](int run, int length) {
             for (int p = run; p < run + length; ++p) std::fill_n(columns + static_cast<ptrdiff_t>(p) * pitch_, channels, 0.0f);
@@ -121,12 +110,13 @@ void Dense::forward(const std::vector<const float*>& images, float* out, ImageSu
     const int pixels = std::min(strip_, total - first);
     float* strip = out + static_cast<ptrdiff_t>(first) * out_channels;
     const ProductTarget target{strip, {pixels, out_channels, pixels * out_channels}, out_channels};
-    multiply(sources(images, first, pixels), pointwise_ && weights_.relu, pixels, weights_.forward, target);
+    const std::vector<ProductSource>& left = sources(images, first, pixels);
+    code_.products.multiply(left.data(), left.size(), pointwise_ && weights_.relu, pixels, weights_.forward.packed(), target);
     if (sums != nullptr) {
       if (first == 0) sums->start(strip);
       sums->add(strip, pixels);
     }
-    if (after.scale != nullptr) add_normalised(strip, out_channels, after, 1.0f, pixels, out_channels, false, strip);
+    if (after.scale != nullptr) code_.pixels.add_normalised(strip, out_channels, after, 1.0f, pixels, out_channels, false, strip);
   }
 }
 
@@ -141,7 +131,7 @@ void Dense::store_input_gradients(const std::vector<const float*>& images, int f
           tap, first_pixel, pixels,
           [&](int run, int length, int source) {
             const ptrdiff_t offset = static_cast<ptrdiff_t>(source) * channels;
-            multiply(raw_gradient + static_cast<ptrdiff_t>(run) * out_pitch_, length, out_pitch_, *back,
+            multiply(raw_gradient + static_cast<ptrdiff_t>(run) * out_pitch_, length, out_pitch_, back->packed(),
                      {task.input_gradients[i] + offset, {length, step, length * step}, channels,
                       weights_.relu ? images[i] + offset : nullptr, !pointwise_ || task.accumulate[i]});
           },
@@ -172,12 +162,12 @@ void Dense::backward(const std::vector<const float*>& images, const RawGradient&
   for (int first = 0; first < total; first += strip_) {
     const int pixels = std::min(strip_, total - first);
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * out_channels;
-    raw_gradient_pixels(coefficients, mask, task.gradient + offset, task.raw + offset, pixels, out_channels,
-                        raw_gradient_, out_pitch_);
+    code_.norms.raw_gradient(coefficients.coefficients(), mask, task.gradient + offset, task.raw + offset, pixels, out_channels,
+                             raw_gradient_, out_pitch_);
     if (task.weight_sums != nullptr) {
       float* sums = task.weight_sums;
       for (const ProductSource source : sources(images, first, pixels)) {
-        add_outer_products(source, pointwise_ && weights_.relu, raw_gradient_, out_pitch_, out_pitch_, {1, pixels}, sums);
+        code_.products.add_outer_products(source, pointwise_ && weights_.relu, raw_gradient_, out_pitch_, out_pitch_, {1, pixels}, sums);
         sums += static_cast<ptrdiff_t>(source.channels) * out_pitch_;
       }
     }

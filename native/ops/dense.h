@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "pixels.h"
-#include "pointwise.h"
+#include "norm.h"
+#include "packed_matrix.h"
 
 namespace ista {
 
@@ -69,6 +69,7 @@ class Dense {
   void gather(const std::vector<const float*>& images, int first_pixel, int pixels, float* columns);
   void store_input_gradients(const std::vector<const float*>& images, int first_pixel, int pixels, const float* raw_gradient,
                              const DenseGradientOfImage& task);
+  const VectorCode& code_;
   const DenseWeights& weights_;
   int pitch_, out_pitch_;
   bool pointwise_;  // every output pixel has one source, and every input pixel is one

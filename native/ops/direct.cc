@@ -28,13 +28,14 @@ void DirectWeights::set_matrix(const std::vector<float>& matrix, Pass pass) {
 }
 
 Direct::Direct(Arena& arena, const DirectWeights& weights, Pass pass)
-    : weights_(weights),
+    : code_(vector_code()),
+      weights_(weights),
       pad_(weights.padding()),
       kernel_(2 * pad_ + 1),
       strip_rows_(std::clamp(kStripFloats / (weights.width * rounded_up(std::max(weights.channels(), weights.out_channels))), 1,
                              weights.height)),
-      active_(Plane::bordered(arena, weights.height, weights.width, pad_, rounded_up(weights.channels()))) {
-  if (pass == Pass::kBackward) gradient_ = Plane::bordered(arena, weights.height, weights.width, pad_, rounded_up(weights.out_channels));
+      active_(bordered_plane(arena, weights.height, weights.width, pad_, rounded_up(weights.channels()))) {
+  if (pass == Pass::kBackward) gradient_ = bordered_plane(arena, weights.height, weights.width, pad_, rounded_up(weights.out_channels));
 }
 
 const std::vector<ProductSource>& Direct::sources(const Plane& plane, int channels, int y) {
@@ -52,7 +53,7 @@ const std::vector<ProductSource>& Direct::sources(const Plane& plane, int channe
 
 void Direct::fill_for(int rows, const float* image, int& filled) {
   const int needed = std::min(weights_.height, rows + pad_);
-  fill_relu(active_, filled, needed, image, weights_.channels(), {});
+  code_.pixels.fill_relu(active_, filled, needed, image, weights_.channels(), {});
   filled = needed;
 }
 
@@ -65,14 +66,15 @@ void Direct::forward(const std::vector<const float*>& images, float* out, ImageS
     fill_for(first + rows, images[0], filled);
     float* const strip = out + static_cast<ptrdiff_t>(first) * map.row;
     for (int y = 0; y < rows; ++y) {
-      multiply(sources(active_, weights_.channels(), first + y), false, width, weights_.forward,
-               {strip + static_cast<ptrdiff_t>(y) * map.row, map, channels});
+      const std::vector<ProductSource>& left = sources(active_, weights_.channels(), first + y);
+      code_.products.multiply(left.data(), left.size(), false, width, weights_.forward.packed(),
+                              {strip + static_cast<ptrdiff_t>(y) * map.row, map, channels});
     }
     if (sums != nullptr) {
       if (first == 0) sums->start(strip);
       sums->add(strip, pixels);
     }
-    if (after.scale != nullptr) add_normalised(strip, channels, after, 1.0f, pixels, channels, false, strip);
+    if (after.scale != nullptr) code_.pixels.add_normalised(strip, channels, after, 1.0f, pixels, channels, false, strip);
   }
 }
 
@@ -80,8 +82,8 @@ void Direct::add_weight_gradient(int first_row, int rows, float* sums) {
   const int pitch = gradient_.pitch;
   // The sources of the strip's first row; those of the others lie one row of the plane further each.
   for (const ProductSource source : sources(active_, weights_.channels(), first_row)) {
-    add_outer_products(source, false, gradient_.row(first_row), pitch, pitch,
-                       {rows, weights_.width, active_.row_pitch(), gradient_.row_pitch()}, sums);
+    code_.products.add_outer_products(source, false, gradient_.row(first_row), pitch, pitch,
+                                      {rows, weights_.width, active_.row_pitch(), gradient_.row_pitch()}, sums);
     sums += static_cast<ptrdiff_t>(source.channels) * pitch;
   }
 }
@@ -94,8 +96,8 @@ void Direct::backward(const std::vector<const float*>& images, const RawGradient
     const int rows = std::min(strip_rows_, height - first);
     for (int y = first; y < first + rows; ++y) {
       const ptrdiff_t offset = static_cast<ptrdiff_t>(y) * width * out_channels;
-      raw_gradient_pixels(coefficients, mask, task.gradient + offset, task.raw + offset, width, out_channels, gradient_.row(y),
-                          gradient_.pitch);
+      code_.norms.raw_gradient(coefficients.coefficients(), mask, task.gradient + offset, task.raw + offset, width, out_channels,
+                               gradient_.row(y), gradient_.pitch);
     }
     if (task.weight_sums == nullptr) continue;
     fill_for(first + rows, images[0], filled);
@@ -105,8 +107,9 @@ void Direct::backward(const std::vector<const float*>& images, const RawGradient
   const PixelMap map{width, channels, width * channels};
   for (int y = 0; y < height; ++y) {
     const ptrdiff_t offset = static_cast<ptrdiff_t>(y) * map.row;
-    multiply(sources(gradient_, out_channels, y), false, width, weights_.back,
-             {task.input_gradients[0] + offset, map, channels, images[0] + offset, task.accumulate[0]});
+    const std::vector<ProductSource>& left = sources(gradient_, out_channels, y);
+    code_.products.multiply(left.data(), left.size(), false, width, weights_.back.packed(),
+                            {task.input_gradients[0] + offset, map, channels, images[0] + offset, task.accumulate[0]});
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dense.h"
+#include "planes.h"
 
 namespace ista {
 
@@ -31,6 +32,7 @@ class Direct {
   // Fills `active_` as far as the first `rows` rows of the output read it; `filled` rows are there.
   void fill_for(int rows, const float* image, int& filled);
   void add_weight_gradient(int first_row, int rows, float* sums);
+  const VectorCode& code_;
   const DirectWeights& weights_;
   int pad_, kernel_, strip_rows_;
   Plane active_, gradient_;  // what the taps read: the image after its ReLU; the gradient by the output

@@ -15,8 +15,6 @@ bool accepts_one(const Tensor& tensor) {
          (tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided);
 }
 
-const float* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
-
 Tensor scaled_copy(const double* values, int count, float factor) {
   Tensor result = at::empty({count}, at::kFloat);
   float* to = result.data_ptr<float>();

@@ -34,6 +34,7 @@ inline Tensor channels_last(const Tensor& tensor) { return tensor.contiguous(at:
 Tensor empty_images(int64_t images, int64_t channels, int64_t height, int64_t width);
 inline size_t image_size(const Tensor& tensor) { return tensor.size(1) * tensor.size(2) * tensor.size(3); }
 inline const float* image(const Tensor& tensor, int index) { return tensor.data_ptr<float>() + index * image_size(tensor); }
+inline const float* data_or_null(const Tensor& tensor) { return tensor.defined() ? tensor.data_ptr<float>() : nullptr; }
 inline float* image_to_write(const Tensor& tensor, int index) {
   return tensor.data_ptr<float>() + index * image_size(tensor);
 }

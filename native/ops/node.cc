@@ -59,6 +59,7 @@ std::vector<GradientSums> NodeBackward::gradient_sums(const Tensor& gradient, co
   const int images = gradient.size(0), channels = gradient.size(1), pixels = gradient.size(2) * gradient.size(3);
   std::vector<GradientSums> sums(branches.size(), GradientSums(images, channels));
   if (std::find(wanted.begin(), wanted.end(), true) == wanted.end()) return sums;
+  const VectorCode& code = vector_code();
   const ProfileScope profile("node backward sums", 4.0 * gradient.numel() * branches.size(),
                              4.0 * gradient.numel() * (1 + branches.size()));
   for_chunks(images, [&](int chunk, int first, int last, Arena& arena) {
@@ -68,9 +69,10 @@ std::vector<GradientSums> NodeBackward::gradient_sums(const Tensor& gradient, co
       for (size_t k = 0; k < branches.size(); ++k) {
         if (!wanted[k]) continue;
         const NormState& norm = branches[k].norm;
-        add_gradient_sums(image(gradient, i), channels, readers[k].image(i), readers[k].pitch(), pixels, channels,
-                          branches[k].mask_of(i), norm.exists ? norm.mean.data() : nullptr,
-                          norm.exists ? norm.inverse_deviation.data() : nullptr, sums[k].sums(chunk), sums[k].products(chunk));
+        code.norms.add_gradient_sums(image(gradient, i), channels, readers[k].image(i), readers[k].pitch(), pixels, channels,
+                                     branches[k].mask_of(i), norm.exists ? norm.mean.data() : nullptr,
+                                     norm.exists ? norm.inverse_deviation.data() : nullptr, sums[k].sums(chunk),
+                                     sums[k].products(chunk));
       }
     }
   });
@@ -82,12 +84,8 @@ Tensor NodeBackward::weights_gradient(std::vector<GradientSums>& sums, int chann
   Tensor result = at::empty({static_cast<int64_t>(branches.size())}, at::kFloat);
   for (size_t k = 0; k < branches.size(); ++k) {
     const auto& [gamma, beta] = affine[places[k].norm + places[k].norm_count - 1];
-    double total = 0;
-    for (int i = 0; i < channels; ++i) {
-      total += sums[k].products(0)[i] * (gamma.defined() ? gamma.data_ptr<float>()[i] : 1.0f);
-      if (beta.defined()) total += sums[k].sums(0)[i] * beta.data_ptr<float>()[i];
-    }
-    result.data_ptr<float>()[k] = static_cast<float>(total);
+    result.data_ptr<float>()[k] = static_cast<float>(vector_code().norms.factor_gradient(
+        sums[k].sums(0), sums[k].products(0), data_or_null(gamma), data_or_null(beta), channels));
   }
   return result;
 }
@@ -163,14 +161,15 @@ Tensor weighted_sum(const std::vector<Branch>& branches, const std::vector<Tenso
   const Branch& shape = branches[0];
   const int images = sources[0].size(0), channels = shape.out_channels, pixels = shape.out_height * shape.out_width;
   Tensor sum = empty_images(images, channels, shape.out_height, shape.out_width);
+  const VectorCode& code = vector_code();
   const ProfileScope profile("node sum", 2.0 * sum.numel() * branches.size(), 4.0 * sum.numel() * (1 + branches.size()));
   for_chunks(images, [&](int, int first, int last, Arena& arena) {
     std::vector<RawReader> readers;
     for (size_t k = 0; k < branches.size(); ++k) readers.emplace_back(arena, branches[k], sources[k]);
     for (int i = first; i < last; ++i) {
       for (size_t k = 0; k < branches.size(); ++k) {
-        add_normalised(readers[k].image(i), readers[k].pitch(), Affine::of(branches[k].norm), factors[k] * branches[k].mask_of(i),
-                       pixels, channels, k > 0, image_to_write(sum, i));
+        code.pixels.add_normalised(readers[k].image(i), readers[k].pitch(), branches[k].norm.affine(),
+                                   factors[k] * branches[k].mask_of(i), pixels, channels, k > 0, image_to_write(sum, i));
       }
     }
   });

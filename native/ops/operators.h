@@ -1,7 +1,7 @@
 // The operators of namespace `ista`: what they take, and their forms as compositions of ATen operators.
 //
-// Build: g++ -O3 -std=c++17 -fPIC -march=native -fopenmp native/ops/*.cc, linked with libtorch, torch_cpu and c10.
-// No further flags. The vector width follows -march; without it the kernels still work, four floats at a time.
+// Build: g++ -O3 -std=c++17 -fPIC -fopenmp native/ops/*.cc, and native/kernels/*.cc without libtorch, once with each file of flags for
+// the machine's architecture; linked with libtorch, torch_cpu and c10.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -69,12 +69,12 @@ class PartialSums {
     constexpr size_t kBlock = 4096;
     AlignedFloats sum(size_);
     float* const out = sum.data();
+    const VectorCode& code = vector_code();
     for_ranges((size_ + kBlock - 1) / kBlock, [&](int64_t first, int64_t last) {
       for (size_t begin = first * kBlock; begin < std::min(size_, last * kBlock); begin += kBlock) {
         const size_t end = std::min(size_, begin + kBlock);
         for (size_t chunk = 0; chunk < count_; chunk += size_) {
-          const float* values = values_.get() + chunk;
-          for (size_t i = begin; i < end; ++i) out[i] += values[i];
+          code.arrays.add(out + begin, values_.get() + chunk + begin, end - begin);
         }
       }
     });

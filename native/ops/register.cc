@@ -92,6 +92,8 @@ TORCH_LIBRARY(ista, library) {
       "sgd_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] momenta, float lr, float momentum, "
       "float weight_decay, float max_norm, bool nesterov=False) -> float",
       &sgd_step);
+  library.def("vector_code() -> str", [] { return std::string(vector_code().name); });
+  library.def("vector_codes() -> str[]", [] { return vector_codes(); });
   library.def("tune_allocator() -> ()", &tune_allocator);
   library.def("profile_start() -> ()", &profile_start);
   library.def("profile_report() -> str", &profile_report);

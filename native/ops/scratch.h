@@ -3,11 +3,12 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
 
-#include "vector.h"
+#include "vector_code.h"
 
 namespace ista {
 

@@ -44,7 +44,8 @@ void StageWeights::unpack_pointwise(const float* sums, float* gradient) const {
 }
 
 Stage::Stage(Arena& arena, const StageWeights& weights, int height, int width, bool backward)
-    : weights_(weights),
+    : code_(vector_code()),
+      weights_(weights),
       height_(height),
       width_(width),
       out_height_(weights.filter.output_size(height)),
@@ -53,10 +54,10 @@ Stage::Stage(Arena& arena, const StageWeights& weights, int height, int width, b
       out_pitch_(rounded_up(weights.out_channels)) {
   const int padding = weights.filter.padding();
   strip_rows_ = std::clamp(kStripFloats / (out_width_ * pitch_), 1, out_height_);
-  active_ = Plane::in(arena, height, width, padding, pitch_);
+  active_ = plane_in(arena, height, width, padding, pitch_);
   filtered_ = arena.floats(static_cast<size_t>(strip_rows_) * out_width_ * pitch_);
   if (!backward) return;
-  spread_ = Plane::in(arena, height, width, padding, pitch_);
+  spread_ = plane_in(arena, height, width, padding, pitch_);
   // Between the spread-out gradients of a strided filter there are zeros, which stay.
   if (weights.filter.stride > 1) std::fill_n(spread_.data, static_cast<size_t>(height) * spread_.row_pitch(), 0.0f);
   raw_gradient_ = arena.floats(static_cast<size_t>(strip_rows_) * out_width_ * out_pitch_);
@@ -67,7 +68,7 @@ Stage::Stage(Arena& arena, const StageWeights& weights, int height, int width, b
 void Stage::fill_for_outputs(int out_rows, const float* image, Affine before, int& filled) {
   const Filter filter = weights_.filter;
   const int needed = out_rows == out_height_ ? height_ : std::min(height_, (out_rows - 1) * filter.stride + filter.padding() + 1);
-  if (needed > filled) fill_relu(active_, filled, needed, image, weights_.channels, before);
+  if (needed > filled) code_.pixels.fill_relu(active_, filled, needed, image, weights_.channels, before);
   filled = std::max(filled, needed);
 }
 
@@ -78,11 +79,11 @@ void Stage::forward(const float* image, Affine before, float* out, ImageSums* su
     const int rows = std::min(strip_rows_, out_height_ - first), pixels = rows * out_width_;
     fill_for_outputs(first + rows, image, before, filled);
     for (int y = 0; y < rows; ++y) {
-      depthwise_row(weights_.filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_,
-                    out_width_);
+      code_.depthwise.row(weights_.filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_,
+                          out_width_);
     }
     float* strip = out + static_cast<ptrdiff_t>(first) * out_width_ * out_channels;
-    multiply(filtered_, pixels, pitch_, weights_.pointwise,
+    multiply(filtered_, pixels, pitch_, weights_.pointwise.packed(),
              {strip, {out_width_, out_channels, out_width_ * out_channels}, out_channels});
     if (sums == nullptr) continue;
     if (first == 0) sums->start(strip);
@@ -100,28 +101,27 @@ void Stage::backward(const float* image, Affine before, const RawGradient& coeff
     const int rows = std::min(strip_rows_, out_height_ - first), pixels = rows * out_width_;
     if (wants_weights) fill_for_outputs(first + rows, image, before, filled);
     const ptrdiff_t offset = static_cast<ptrdiff_t>(first) * out_width_ * out_channels;
-    raw_gradient_pixels(coefficients, task.mask, task.gradient + offset, task.raw + offset, pixels, out_channels,
-                        raw_gradient_, out_pitch_);
+    code_.norms.raw_gradient(coefficients.coefficients(), task.mask, task.gradient + offset, task.raw + offset, pixels, out_channels,
+                             raw_gradient_, out_pitch_);
     if (task.pointwise_sums != nullptr) {
       for (int y = 0; y < rows; ++y) {
-        depthwise_row(filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_,
-                      out_width_);
+        code_.depthwise.row(filter, active_, weights_.depthwise.data(), first + y, filtered_ + y * out_width_ * pitch_, out_width_);
       }
-      add_outer_products({filtered_, pitch_, weights_.channels}, false, raw_gradient_, out_pitch_, out_pitch_,
-                         {1, pixels}, task.pointwise_sums);
+      code_.products.add_outer_products({filtered_, pitch_, weights_.channels}, false, raw_gradient_, out_pitch_, out_pitch_,
+                                        {1, pixels}, task.pointwise_sums);
     }
-    multiply(raw_gradient_, pixels, out_pitch_, weights_.pointwise_back,
+    multiply(raw_gradient_, pixels, out_pitch_, weights_.pointwise_back.packed(),
              {spread_.row(first * filter.stride), {out_width_, filter.stride * pitch_, filter.stride * spread_.row_pitch()}, pitch_});
   }
   if (task.depthwise_sums != nullptr) {
-    add_depthwise_weight_gradient(filter, active_, spread_, zero_row_, task.depthwise_sums);
+    code_.depthwise.add_weight_gradient(filter, active_, spread_, zero_row_, task.depthwise_sums);
   }
   if (task.input_gradient == nullptr) return;
   for (int y = 0; y < height_; ++y) {
-    depthwise_gradient_row(filter, spread_, weights_.turned.data(), y, row_);
+    code_.depthwise.gradient_row(filter, spread_, weights_.turned.data(), y, row_);
     const ptrdiff_t offset = static_cast<ptrdiff_t>(y) * width_ * weights_.channels;
-    store_relu_gradient(row_, pitch_, image + offset, before, width_, weights_.channels, task.accumulate,
-                        task.input_gradient + offset);
+    code_.pixels.store_relu_gradient(row_, pitch_, image + offset, before, width_, weights_.channels, task.accumulate,
+                                     task.input_gradient + offset);
   }
 }
 

@@ -1,8 +1,9 @@
 // One stage of a separable convolution on one image: (batch norm,) ReLU, depthwise filter, pointwise convolution; forward and backward.
 #pragma once
 
-#include "pixels.h"
-#include "pointwise.h"
+#include "norm.h"
+#include "packed_matrix.h"
+#include "planes.h"
 
 namespace ista {
 
@@ -42,6 +43,7 @@ class Stage {
  private:
   // Brings the rows of `active_` that the first `out_rows` rows of the output read; `filled` rows are there.
   void fill_for_outputs(int out_rows, const float* image, Affine before, int& filled);
+  const VectorCode& code_;
   const StageWeights& weights_;
   int height_, width_, out_height_, out_width_, pitch_, out_pitch_, strip_rows_;
   Plane active_, spread_;  // relu(input); gradient by the depthwise output, spread out when strided

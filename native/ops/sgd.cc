@@ -37,13 +37,13 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   for (const Tensor& gradient : gradients) dense_gradients.push_back(gradient.contiguous());
   const std::vector<Piece> pieces = pieces_of(parameters);
   const ProfileScope profile("sgd step");
+  const VectorCode& code = vector_code();
   std::vector<double> squares(pieces.size());
   for_ranges(pieces.size(), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      const float* gradient = dense_gradients[pieces[i].tensor].data_ptr<float>();
-      for (int64_t j = pieces[i].begin; j < pieces[i].end; ++j) {
-        squares[i] += static_cast<double>(gradient[j]) * gradient[j];
-      }
+      const Piece& piece = pieces[i];
+      const float* gradient = dense_gradients[piece.tensor].data_ptr<float>();
+      squares[i] = code.arrays.sum_of_squares(gradient + piece.begin, piece.end - piece.begin);
     }
   });
   double total = 0;
@@ -52,18 +52,13 @@ double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta,
   if (!std::isfinite(total)) return total;  // nothing of a diverged step may reach the parameters
   // The small constant is the one of torch.nn.utils.clip_grad_norm_.
   const float clip = static_cast<float>(max_norm > 0 ? std::min(1.0, max_norm / (total + 1e-6)) : 1.0);
-  const float decay = static_cast<float>(weight_decay), rate = static_cast<float>(learning_rate);
-  const float keep = static_cast<float>(momentum);
+  const SgdFactors factors{clip, static_cast<float>(weight_decay), static_cast<float>(learning_rate), static_cast<float>(momentum),
+                           nesterov};
   for_ranges(pieces.size(), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      const float* gradient = dense_gradients[pieces[i].tensor].data_ptr<float>();
-      float* parameter = parameters[pieces[i].tensor].data_ptr<float>();
-      float* velocity = momenta[pieces[i].tensor].data_ptr<float>();
-      for (int64_t j = pieces[i].begin; j < pieces[i].end; ++j) {
-        const float slope = clip * gradient[j] + decay * parameter[j];
-        velocity[j] = keep * velocity[j] + slope;
-        parameter[j] -= rate * (nesterov ? slope + keep * velocity[j] : velocity[j]);
-      }
+      const Piece& piece = pieces[i];
+      code.arrays.sgd(parameters[piece.tensor].data_ptr<float>() + piece.begin, momenta[piece.tensor].data_ptr<float>() + piece.begin,
+                      dense_gradients[piece.tensor].data_ptr<float>() + piece.begin, piece.end - piece.begin, factors);
     }
   });
   for (size_t i = 0; i < parameters.size(); ++i) {

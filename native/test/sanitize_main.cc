@@ -90,7 +90,11 @@ bool run_dense(int64_t channels, int64_t size, bool training, bool affine) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
+  if (count > 1 && std::string(words[1]) == "--vector-codes") {
+    for (const std::string& name : vector_codes()) std::printf("%s\n", name.c_str());
+    return 0;
+  }
   at::set_num_threads(2);
   bool good = true;
   int runs = 0;
@@ -116,6 +120,6 @@ int main() {
   const std::vector<Tensor> parameters{at::ones({3}), at::ones({70000})}, gradients{at::ones({3}), at::ones({70000})};
   const std::vector<Tensor> momenta{at::zeros({3}), at::zeros({70000})};
   fused::sgd_step(parameters, gradients, momenta, 0.1, 0.9, 3e-4, 5.0, false);
-  std::printf("%d runs, %s\n", runs, good ? "all finite" : "FAILED");
+  std::printf("%s: %d runs, %s\n", vector_code().name, runs, good ? "all finite" : "FAILED");
   return good ? 0 : 1;
 }

@@ -96,6 +96,10 @@ export const errorCatalogue = {
   },
   ENGINE_OUT_OF_MEMORY: { status: 1, meaning: "there was not enough memory for a tensor" },
   ENGINE_DEVICE: { status: 2, meaning: "the device that was asked for does not exist here" },
+  ENGINE_VECTOR: {
+    status: 2,
+    meaning: "ISTA_NAS_VECTOR names vector code that is unknown or that the processor lacks",
+  },
   WEIGHTS_MISMATCH: { status: 1, meaning: "weights from a file have other names or shapes than the network" },
   RUN_DIVERGED: { status: 1, meaning: "a loss or gradient became infinite or not a number during training" },
   MEMORY_NEEDED: { status: 1, meaning: "a run would need more memory than the machine has" },

@@ -19,7 +19,7 @@ interface Finding {
 
 async function examine(): Promise<Finding[]> {
   await prepareEngine();
-  const { engineInformation, setThreads } = await import("../engine/device.js");
+  const { engineInformation, setThreads, vectorCode } = await import("../engine/device.js");
   const { matrixProductRate } = await import("../engine/speed.js");
   const cores = availableParallelism();
   setThreads(cores);
@@ -27,6 +27,7 @@ async function examine(): Promise<Finding[]> {
   const blas = existsSync(blasLibrary) ? realpathSync(blasLibrary) : blasLibrary;
   const rate = matrixProductRate();
   const slow = rate / cores < slowRate;
+  const kernels = vectorCode();
   const vectors = /CPU capability usage: (\S+)/.exec(configuration)?.[1] ?? "unknown";
   const { bavail, bsize } = statfsSync(".");
   const free = bavail * bsize;
@@ -35,6 +36,10 @@ async function examine(): Promise<Finding[]> {
     {
       name: "processor",
       value: `${cpus()[0]?.model ?? "unknown"}, ${cores} cores to use, vector code of libtorch: ${vectors}`,
+    },
+    {
+      name: "our kernels",
+      value: `vector code ${kernels.used}; this processor has ${kernels.available.join(", ")} (ISTA_NAS_VECTOR chooses)`,
     },
     { name: "engine", value: `libtorch ${libtorchVersion}` },
     {

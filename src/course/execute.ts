@@ -2,7 +2,7 @@
 import { cpuUsage, resourceUsage } from "node:process";
 import { IstaError } from "../base/errors.js";
 import { type ConfigOf, configForResume, type RunKind } from "../config/config.js";
-import { Device, engineInformation, setThreads } from "../engine/device.js";
+import { Device, engineInformation, setThreads, vectorCode } from "../engine/device.js";
 import type { Checkpoint } from "../run/checkpoint.js";
 import { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
@@ -106,14 +106,20 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     course = await work.create(config, sources, opened);
 
     let position = startPosition();
+    const kernels = vectorCode().used;
     if ("resume" in request) {
+      const { kernels: before = kernels } = opened!.meta.versions;
+      if (before !== kernels)
+        observer.warn(
+          `the run began with kernels for ${before} and goes on with those for ${kernels}: it differs by rounding from one without interruption (ISTA_NAS_VECTOR=${before} where the processor has it)`,
+        );
       position = resume(opened!, course, observer);
       for (const change of changes) observer.line(change);
       opened!.noteResumed(config, changes);
     } else {
       const { out, root, name } = request;
       const { libtorchVersion, blasLibrary } = engineInformation();
-      const versions = { libtorch: libtorchVersion, blas: blasLibrary };
+      const versions = { libtorch: libtorchVersion, blas: blasLibrary, kernels };
       const dataIdentity = sources.identity();
       run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions, dataIdentity });
       work.begin(course, run, config);

@@ -46,9 +46,11 @@ function load(): Addon {
   try {
     return createRequire(import.meta.url)(path) as Addon;
   } catch (cause) {
+    if ((cause as { code?: string }).code === "ENGINE_VECTOR")
+      throw new IstaError("ENGINE_VECTOR", `engine: ${(cause as Error).message}`, { cause });
     throw new IstaError(
       "ENGINE_MISSING",
-      `engine: the native addon does not load: ${(cause as Error).message}; was libtorch removed or upgraded, or the folder copied from another machine? Rebuild it: rm -r build && npm run setup`,
+      `engine: the native addon does not load: ${(cause as Error).message}; was libtorch removed or upgraded, or the folder copied from a machine with another one or another architecture? Rebuild it: rm -r build && npm run setup`,
       { cause },
     );
   }

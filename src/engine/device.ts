@@ -8,6 +8,16 @@ import type { Tensor } from "./tensor.js";
 export const engineInformation = (): ReturnType<typeof addon.information> =>
   guarded(() => addon.information());
 
+/**
+ * Which instructions our fused kernels use, and all that this processor has, the widest first: of avx512, avx2 and baseline (SSE2 on
+ * x86-64, NEON on ARM). ISTA_NAS_VECTOR in the environment names another than the widest. Different ones give results that differ by
+ * rounding.
+ */
+export const vectorCode = (): { readonly used: string; readonly available: readonly string[] } => ({
+  used: operators.vectorCode(),
+  available: operators.vectorCodes(),
+});
+
 /** Number of threads of one operator. The same number gives the same bits. */
 export const setThreads = (count: number): void => guarded(() => addon.setThreads(count));
 

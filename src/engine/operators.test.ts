@@ -115,7 +115,7 @@ interface OperatorFields {
 describe("ista::node with one operation is the operation", () => {
   it.each(line<OperatorFields>("operators"))("%s", (_, golden) => {
     const { operation, stride, training } = golden.description;
-    checkOperator(golden, (tensors) =>
+    return checkOperator(golden, (tensors) =>
       node(
         tensors,
         [{ input: tensors.of("input.x"), operation, stride, mask: null, prefix: "" }],
@@ -134,7 +134,7 @@ interface NodeFields {
 describe("ista::node is the weighted, masked sum of its operations", () => {
   it.each(line<NodeFields>("nodes"))("%s", (_, golden) => {
     const { connections, training } = golden.description;
-    checkOperator(golden, (tensors) => {
+    return checkOperator(golden, (tensors) => {
       const branches = connections.map(([source, operation, stride], k) => ({
         input: tensors.of(`input.x.${source}`),
         operation,
@@ -329,7 +329,7 @@ interface BlockFields {
 describe("preprocessing, stems and auxiliary heads", () => {
   it.each(line<BlockFields>("blocks"))("%s", (_, golden) => {
     const { block, training } = golden.description;
-    checkOperator(golden, (tensors) =>
+    return checkOperator(golden, (tensors) =>
       blocks[block](tensors, tensors.of("input.x"), [training, momentum, epsilon]),
     );
   });
@@ -340,7 +340,7 @@ describe("preprocessing, stems and auxiliary heads", () => {
   it.each(concatenating)("%s, of an input that comes in four parts", (_, golden) => {
     const { block, training } = golden.description;
     const settings: Settings = [training, momentum, epsilon];
-    checkOperator(golden, (tensors) => {
+    return checkOperator(golden, (tensors) => {
       const x = tensors.of("input.x");
       const parts = [0, 1, 2, 3].map((part) => quarterOfChannels(x, part));
       return block === "relu_conv_norm"
@@ -358,7 +358,7 @@ describe("preprocessing, stems and auxiliary heads", () => {
 
 describe("cross entropy", () => {
   it.each(line<{ label_smoothing: number }>("losses"))("%s", (_, golden) => {
-    checkOperator(golden, (tensors) =>
+    return checkOperator(golden, (tensors) =>
       operators.crossEntropy(
         tensors.of("input.logits"),
         tensors.of("input.labels"),

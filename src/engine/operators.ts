@@ -130,6 +130,10 @@ export const operators = {
   profileStart: operator<[], void>("ista::profile_start"),
   /** Switches them off; JSON: an array of { name, calls, seconds, bytes, flops } or the like, see native/ops/profile.h. */
   profileReport: operator<[], string>("ista::profile_report"),
+  /** The vector code that our kernels use: avx512, avx2 or baseline. */
+  vectorCode: operator<[], string>("ista::vector_code"),
+  /** The names of all that this processor has, the widest first. */
+  vectorCodes: operator<[], string[]>("ista::vector_codes"),
   /** Sets the C library's allocator for the whole process; see tuneAllocator in device.ts. */
   tuneAllocator: operator<[], void>("ista::tune_allocator"),
   /** parameters, gradients, momenta, learning rate, momentum, weight decay, greatest norm -> norm before clipping */

@@ -1,6 +1,6 @@
 // Whole networks against independent PyTorch modules: logits of both heads, loss, gradients, running statistics.
 import { describe, expect, it } from "vitest";
-import { expectGolden } from "../../test/support/golden.js";
+import { awayFromKinks, expectGolden } from "../../test/support/golden.js";
 import { goldenShape, type NetworkFields, type SearchFields } from "../../test/support/golden-codes.js";
 import { checkSuperNet, goldenRows, loadedNetwork, passResults } from "../../test/support/golden-networks.js";
 import { RandomStream } from "../base/random.js";
@@ -10,16 +10,16 @@ import { darts } from "../space/darts/space.js";
 import { evaluationNetwork } from "../space/space.js";
 
 describe("two-stage super-net", () => {
-  it.each(goldenRows<SearchFields>("two-stage"))("%s", (_, golden) => {
+  it.each(goldenRows<SearchFields>("two-stage"))("%s", async (_, golden) => {
     const shape = goldenShape(golden.description, golden.tensor("input.images").shape[2]);
-    checkSuperNet(golden, darts, shape, darts.norms.twoStageSuperNet);
+    await checkSuperNet(golden, darts, shape, darts.norms.twoStageSuperNet);
   });
 });
 
 describe("one-stage super-net", () => {
-  it.each(goldenRows<SearchFields>("one-stage"))("%s", (_, golden) => {
+  it.each(goldenRows<SearchFields>("one-stage"))("%s", async (_, golden) => {
     const shape = goldenShape(golden.description, golden.tensor("input.images").shape[2]);
-    checkSuperNet(golden, darts, shape, darts.norms.oneStageSuperNet);
+    await checkSuperNet(golden, darts, shape, darts.norms.oneStageSuperNet);
   });
 });
 
@@ -48,7 +48,7 @@ class ReplayedMasks extends RandomStream {
 }
 
 describe("evaluation networks of published cells", () => {
-  it.each(goldenRows<EvaluationFields>("evaluation"))("%s", (_, golden) => {
+  it.each(goldenRows<EvaluationFields>("evaluation"))("%s", async (_, golden) => {
     const { genotype, norm_pool_and_identity: norms, training, parameters, mult_adds } = golden.description;
     const { selection } = darts.named[genotype];
     const description = evaluationNetwork(
@@ -57,8 +57,7 @@ describe("evaluation networks of published cells", () => {
       norms ? darts.norms.normalisedEvaluation : darts.norms.plainEvaluation,
     );
     expect(countNetwork(description)).toMatchObject({ params: parameters, multAdds: mult_adds });
-    const network = loadedNetwork(golden, description);
-    let random: ReplayedMasks | undefined;
+    let masks: Float32Array | undefined;
     if (golden.has("input.masks")) {
       // The golden masks of identities are ones that nobody draws.
       const { data, shape } = golden.tensor("input.masks");
@@ -75,11 +74,16 @@ describe("evaluation networks of published cells", () => {
           return spared ? [] : Array.from((data as Float32Array).subarray(start, start + batch));
         });
       }).flat();
-      random = new ReplayedMasks(Float32Array.from(dropped));
+      masks = Float32Array.from(dropped);
     }
-    const dropPath = random && { probability: 0.2, random };
-    scope(() => expectGolden(golden, passResults(golden, network, { training, dropPath })));
-    if (random) expect(random.finished).toBe(true);
-    network.dispose();
+    await awayFromKinks(golden, (nudged) => {
+      const network = loadedNetwork(nudged, description);
+      const random = masks && new ReplayedMasks(masks);
+      const dropPath = random && { probability: 0.2, random };
+      const results = scope(() => passResults(nudged, network, { training, dropPath }));
+      network.dispose();
+      if (random) expect(random.finished).toBe(true);
+      expectGolden(nudged, results);
+    });
   });
 });

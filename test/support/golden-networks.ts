@@ -9,7 +9,14 @@ import type { NetworkDescription, NetworkShape } from "../../src/space/space.js"
 import { type NormPlacement, type Space, superNetwork } from "../../src/space/space.js";
 import { supportsOf, weightsOf } from "../../src/sparse/codes.js";
 import { compressedGradient } from "../../src/sparse/weights.js";
-import { expectGolden, type GoldenCase, goldenCases, gradientResults, type Results } from "./golden.js";
+import {
+  awayFromKinks,
+  expectGolden,
+  type GoldenCase,
+  goldenCases,
+  gradientResults,
+  type Results,
+} from "./golden.js";
 import { goldenCodes, goldenPlace, goldenSupports, isCodeKey, type SearchFields } from "./golden-codes.js";
 
 const auxiliaryWeight = 0.4;
@@ -63,7 +70,14 @@ export function passResults(
 }
 
 /** A super-net with golden codes: w_S(b) of every choice, one pass, and gradients up to those of b, as a search takes them. */
-export function checkSuperNet(
+export const checkSuperNet = (
+  golden: GoldenCase<SearchFields>,
+  space: Space,
+  shape: NetworkShape,
+  norms: NormPlacement,
+): Promise<void> => awayFromKinks(golden, (nudged) => checkPass(nudged, space, shape, norms));
+
+function checkPass(
   golden: GoldenCase<SearchFields>,
   space: Space,
   shape: NetworkShape,
@@ -75,7 +89,7 @@ export function checkSuperNet(
   expect(supportsOf(codes)).toEqual(goldenSupports(supports, choices));
   const network = loadedNetwork(golden, superNetwork(space, shape, norms, supportsOf(codes)));
   const values = weightsOf(codes);
-  scope(() => {
+  const results = scope(() => {
     const weights = new Map<string, Tensor>();
     const leaves = new Map<string, Tensor>();
     for (const [index, choice] of choices.entries()) {
@@ -95,9 +109,10 @@ export function checkSuperNet(
       const gradient = compressedGradient(measurement, recovery.support, Float64Array.from(slope));
       results.set(`gradient.parameter.${group}.b.${node}`, gradient);
     }
-    expectGolden(golden, results);
+    return results;
   });
   network.dispose();
+  expectGolden(golden, results);
 }
 
 /** Rows for `it.each`: the cases of a family whose names begin with one of the prefixes (all where there is none). */

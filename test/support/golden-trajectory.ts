@@ -11,7 +11,7 @@ import { type NetworkShape, type Space, superNetwork } from "../../src/space/spa
 import { type Codes, supportsOf } from "../../src/sparse/codes.js";
 import { codesToJson } from "../../src/sparse/codes-json.js";
 import { type CourseOf, givenBatches, givenSources, searchConfig } from "./courses.js";
-import { expectGolden, type GoldenCase, type Results } from "./golden.js";
+import { awayFromKinks, expectGolden, type GoldenCase, type Results } from "./golden.js";
 import {
   goldenCodes,
   goldenPlace,
@@ -122,7 +122,13 @@ function crossEntropy(logits: Float32Array, labels: Int32Array): number {
 }
 
 /** Takes the steps and compares what they leave: losses, norms of gradients, b, weights and statistics. */
-export async function checkTrajectory(
+export const checkTrajectory = (
+  golden: GoldenCase<TrajectoryFields>,
+  space: Space,
+  shape: NetworkShape,
+): Promise<void> => awayFromKinks(golden, (nudged) => checkSteps(nudged, space, shape));
+
+async function checkSteps(
   golden: GoldenCase<TrajectoryFields>,
   space: Space,
   shape: NetworkShape,

@@ -1,9 +1,9 @@
 // Depthwise filters: a few neighbouring output pixels of one channel vector are kept in registers while the kernel's rows pass by.
-#include "depthwise.h"
-
-#include <algorithm>
+#include "tables.h"
+#include "vector.h"
 
 namespace ista {
+namespace ISTA_VECTOR_CODE {
 namespace {
 
 constexpr int kMaxKernel = 7;
@@ -40,10 +40,10 @@ void filter_row(const float* const* rows, const float* weights, int pitch, float
                                 out + x * pitch + channel);
       x += T;
     };
-    while (width - x >= 8) run(std::integral_constant<int, 8>{});
-    if (width - x >= 4) run(std::integral_constant<int, 4>{});
-    if (width - x >= 2) run(std::integral_constant<int, 2>{});
-    if (width - x >= 1) run(std::integral_constant<int, 1>{});
+    while (width - x >= 8) run(Constant<8>{});
+    if (width - x >= 4) run(Constant<4>{});
+    if (width - x >= 2) run(Constant<2>{});
+    if (width - x >= 1) run(Constant<1>{});
   }
 }
 
@@ -96,10 +96,10 @@ void weight_gradient_rows(Filter filter, const Plane& input, const Plane& gradie
     };
     if (stride == 1) {
       int x = 0;
-      for (; x + 4 <= width; x += 4) run(x, std::integral_constant<int, 4>{});
-      for (; x < width; ++x) run(x, std::integral_constant<int, 1>{});
+      for (; x + 4 <= width; x += 4) run(x, Constant<4>{});
+      for (; x < width; ++x) run(x, Constant<1>{});
     } else {
-      for (int x = 0; x < width; ++x) run(x * stride, std::integral_constant<int, 1>{});
+      for (int x = 0; x < width; ++x) run(x * stride, Constant<1>{});
     }
   }
   unroll<R>([&](auto r) {
@@ -123,29 +123,7 @@ void weight_gradient(Filter filter, const Plane& input, const Plane& gradient, c
   }
 }
 
-}  // namespace
-
-Plane Plane::in(Arena& arena, int height, int width, int pad, int pitch) {
-  Plane plane{nullptr, height, width, pad, pitch};
-  plane.data = arena.floats(static_cast<size_t>(height) * plane.row_pitch());
-  plane.clear_padding();
-  return plane;
-}
-
-Plane Plane::bordered(Arena& arena, int height, int width, int pad, int pitch) {
-  Plane plane{nullptr, height, width, pad, pitch};
-  plane.data = arena.zeros(static_cast<size_t>(height + 2 * pad) * plane.row_pitch()) + static_cast<ptrdiff_t>(pad) * plane.row_pitch();
-  return plane;
-}
-
-void Plane::clear_padding() const {
-  for (int y = 0; y < height; ++y) {
-    std::fill_n(row(y) - pad * pitch, pad * pitch, 0.0f);
-    std::fill_n(row(y) + width * pitch, pad * pitch, 0.0f);
-  }
-}
-
-void depthwise_row(Filter filter, const Plane& input, const float* weights, int y, float* out, int width) {
+void output_row(Filter filter, const Plane& input, const float* weights, int y, float* out, int width) {
   const float* rows[kMaxKernel];
   for (int i = 0; i < filter.kernel; ++i) {
     const int source = y * filter.stride - filter.padding() + i * filter.dilation;
@@ -154,7 +132,7 @@ void depthwise_row(Filter filter, const Plane& input, const float* weights, int 
   row_function(filter.kernel, filter.dilation, filter.stride)(rows, weights, input.pitch, out, width);
 }
 
-void depthwise_gradient_row(Filter filter, const Plane& gradient, const float* turned_weights, int y, float* out) {
+void gradient_row(Filter filter, const Plane& gradient, const float* turned_weights, int y, float* out) {
   const float* rows[kMaxKernel];
   for (int i = 0; i < filter.kernel; ++i) {
     const int source = y - filter.padding() + i * filter.dilation;
@@ -165,8 +143,7 @@ void depthwise_gradient_row(Filter filter, const Plane& gradient, const float* t
   row_function(filter.kernel, filter.dilation, 1)(rows, turned_weights, gradient.pitch, out, gradient.width);
 }
 
-void add_depthwise_weight_gradient(Filter filter, const Plane& input, const Plane& gradient, const float* zero_row,
-                                   float* sums) {
+void add_weight_gradient(Filter filter, const Plane& input, const Plane& gradient, const float* zero_row, float* sums) {
   const auto run = [&](auto kernel) {
     constexpr int K = decltype(kernel)::value;
     if (filter.dilation == 1) {
@@ -175,9 +152,14 @@ void add_depthwise_weight_gradient(Filter filter, const Plane& input, const Plan
       weight_gradient<K, 2>(filter, input, gradient, zero_row, sums);
     }
   };
-  if (filter.kernel == 3) return run(std::integral_constant<int, 3>{});
-  if (filter.kernel == 5) return run(std::integral_constant<int, 5>{});
-  run(std::integral_constant<int, 7>{});
+  if (filter.kernel == 3) return run(Constant<3>{});
+  if (filter.kernel == 5) return run(Constant<5>{});
+  run(Constant<7>{});
 }
 
+}  // namespace
+
+const DepthwiseKernels kDepthwise{output_row, gradient_row, add_weight_gradient};
+
+}  // namespace ISTA_VECTOR_CODE
 }  // namespace ista

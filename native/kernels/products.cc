@@ -1,9 +1,9 @@
 // Register-blocked matrix products over pixels.
-#include "pointwise.h"
-
-#include <algorithm>
+#include "tables.h"
+#include "vector.h"
 
 namespace ista {
+namespace ISTA_VECTOR_CODE {
 namespace {
 
 // Column vectors of the next block: 6 pixels x 2 vectors fill the registers best; an odd one out goes with the last two.
@@ -93,14 +93,14 @@ void product_of_pixels(int pixels, Rows rows, const float* b, float* out, int ou
     if constexpr (P <= kTogether<V, kRelu>) product_block<P, V, kRelu>(rows, b, out, out_pitch, columns_left, sink);
   };
   switch (pixels) {
-    case 1: return run(std::integral_constant<int, 1>{});
-    case 2: return run(std::integral_constant<int, 2>{});
-    case 3: return run(std::integral_constant<int, 3>{});
-    case 4: return run(std::integral_constant<int, 4>{});
-    case 5: return run(std::integral_constant<int, 5>{});
-    case 6: return run(std::integral_constant<int, 6>{});
-    case 7: return run(std::integral_constant<int, 7>{});
-    case 8: return run(std::integral_constant<int, 8>{});
+    case 1: return run(Constant<1>{});
+    case 2: return run(Constant<2>{});
+    case 3: return run(Constant<3>{});
+    case 4: return run(Constant<4>{});
+    case 5: return run(Constant<5>{});
+    case 6: return run(Constant<6>{});
+    case 7: return run(Constant<7>{});
+    case 8: return run(Constant<8>{});
   }
 }
 
@@ -110,11 +110,11 @@ void product_column_block(Rows rows, int pixels, const float* b, float* out, Pix
   // Pixels that follow each other at equal distances are one row.
   const int width = map.row == map.width * map.pixel ? pixels : map.width;
   for (int first = 0; first < pixels; first += width, out += map.row) {
-    const int end = std::min(width, pixels - first);
+    const int end = smaller(width, pixels - first);
     for (int x = 0; x < end;) {
       const int left = end - x;
       // A last block of one or two pixels would wait for its own few accumulators: share out the last two blocks.
-      const int count = left > kPixels && left < 2 * kPixels ? (left + 1) / 2 : std::min(left, kPixels);
+      const int count = left > kPixels && left < 2 * kPixels ? (left + 1) / 2 : smaller(left, kPixels);
       rows.first = first + x;
       product_of_pixels<V, kRelu>(count, rows, b, out + x * map.pixel, map.pixel, columns_left, sink);
       x += count;
@@ -159,23 +159,19 @@ void outer_column_block(const float* a, int a_pitch, int a_channels, const float
   };
   // 8 = 4 + 4 rather than 6 + 2: four rows still keep the multipliers busy, two do not.
   if constexpr (V == 2) {
-    while (a_channels - row >= 6 && a_channels - row != 8) run(std::integral_constant<int, kRows>{});
+    while (a_channels - row >= 6 && a_channels - row != 8) run(Constant<kRows>{});
   } else {
-    while (a_channels - row >= kRows) run(std::integral_constant<int, kRows>{});
+    while (a_channels - row >= kRows) run(Constant<kRows>{});
   }
   if constexpr (kRows >= 4) {
-    while (a_channels - row >= 4) run(std::integral_constant<int, 4>{});
+    while (a_channels - row >= 4) run(Constant<4>{});
   }
-  while (a_channels - row >= 2) run(std::integral_constant<int, 2>{});
-  if (a_channels - row == 1) run(std::integral_constant<int, 1>{});
+  while (a_channels - row >= 2) run(Constant<2>{});
+  if (a_channels - row == 1) run(Constant<1>{});
 }
 
-}  // namespace
-
-PackedMatrix::PackedMatrix(const float* values, int depth, int columns, int depth_stride, int column_stride)
-    : depth_(depth), columns_(columns), data_(static_cast<size_t>(depth) * rounded_up(columns)) {
+void pack(const float* values, int depth, int columns, int depth_stride, int column_stride, float* to) {
   const int vectors = rounded_up(columns) / kLanes;
-  float* to = data_.data();
   for (int first = 0; first < vectors;) {
     const int count = block_vectors(vectors - first);
     for (int k = 0; k < depth; ++k) {
@@ -188,30 +184,28 @@ PackedMatrix::PackedMatrix(const float* values, int depth, int columns, int dept
   }
 }
 
-namespace {
-
 template <bool kRelu, class Sink>
-void multiply_into(Rows rows, int pixels, const PackedMatrix& b, const ProductTarget& target, Sink sink) {
-  const int vectors = b.padded_columns() / kLanes;
-  const float* block = b.data();
+void multiply_into(Rows rows, int pixels, Packed b, const ProductTarget& target, Sink sink) {
+  const int vectors = rounded_up(b.columns) / kLanes;
+  const float* block = b.data;
   for (int first = 0; first < vectors;) {
     const int count = block_vectors(vectors - first), left = target.columns - first * kLanes;
     const auto run = [&](auto v) {
       product_column_block<decltype(v)::value, kRelu>(rows, pixels, block, target.out + first * kLanes, target.map, left, sink);
     };
     if (count == 3) {
-      run(std::integral_constant<int, 3>{});
+      run(Constant<3>{});
     } else if (count == 2) {
-      run(std::integral_constant<int, 2>{});
+      run(Constant<2>{});
     } else {
-      run(std::integral_constant<int, 1>{});
+      run(Constant<1>{});
     }
-    block += static_cast<ptrdiff_t>(count) * kLanes * b.depth();
+    block += static_cast<ptrdiff_t>(count) * kLanes * b.depth;
     first += count;
   }
 }
 
-void multiply_rows(Rows rows, int pixels, const PackedMatrix& b, const ProductTarget& target) {
+void multiply_rows(Rows rows, int pixels, Packed b, const ProductTarget& target) {
   const bool masked = target.positive != nullptr;
   if (!masked && !target.accumulate) return multiply_into<false>(rows, pixels, b, target, Plain{});
   const ptrdiff_t positive = masked ? target.positive - target.out : 0;
@@ -229,27 +223,20 @@ void add_outer(ProductSource a, const float* b, int b_pitch, int b_padded, Pixel
       outer_column_block<decltype(v)::value, kRelu>(a.values, a.pitch, a.channels, b + column, b_pitch, pixels, sum + column, b_padded);
     };
     if (count == 3) {
-      run(std::integral_constant<int, 3>{});
+      run(Constant<3>{});
     } else if (count == 2) {
-      run(std::integral_constant<int, 2>{});
+      run(Constant<2>{});
     } else {
-      run(std::integral_constant<int, 1>{});
+      run(Constant<1>{});
     }
     first += count;
   }
 }
 
-}  // namespace
-
-void multiply(const std::vector<ProductSource>& sources, bool relu, int pixels, const PackedMatrix& b, const ProductTarget& target) {
-  const Rows rows{sources.data(), static_cast<int>(sources.size()), 0};
+void multiply(const ProductSource* sources, int source_count, bool relu, int pixels, Packed b, const ProductTarget& target) {
+  const Rows rows{sources, source_count, 0};
   if (relu) return multiply_into<true>(rows, pixels, b, target, Plain{});
   multiply_rows(rows, pixels, b, target);
-}
-
-void multiply(const float* a, int pixels, int a_pitch, const PackedMatrix& b, const ProductTarget& target) {
-  const ProductSource source{a, a_pitch, b.depth()};
-  multiply_rows({&source, 1, 0}, pixels, b, target);
 }
 
 void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch, int b_padded, PixelRows pixels, float* sum) {
@@ -257,4 +244,9 @@ void add_outer_products(ProductSource a, bool relu, const float* b, int b_pitch,
   add_outer<false>(a, b, b_pitch, b_padded, pixels, sum);
 }
 
+}  // namespace
+
+const ProductKernels kProducts{pack, multiply, add_outer_products};
+
+}  // namespace ISTA_VECTOR_CODE
 }  // namespace ista

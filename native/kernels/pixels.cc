@@ -1,9 +1,9 @@
 // Loops over pixels; incomplete last vectors of channels are read and written in part.
-#include "pixels.h"
-
 #include "blocks.h"
+#include "tables.h"
 
 namespace ista {
+namespace ISTA_VECTOR_CODE {
 namespace {
 
 // The map of some channels; the identity where there is none.
@@ -15,8 +15,6 @@ template <class Lanes>
 ChannelValues<Lanes> shift_of(Affine affine, int channel, Lanes) {
   return affine.shift ? ChannelValues<Lanes>(affine.shift + channel) : ChannelValues<Lanes>(Vector{});
 }
-
-}  // namespace
 
 ISTA_IN_PLACE
 void fill_relu(const Plane& plane, int first_row, int end_row, const float* image, int channels, Affine before) {
@@ -44,6 +42,19 @@ void fill_relu(const Plane& plane, int first_row, int end_row, const float* imag
       }
     });
   }
+}
+
+ISTA_IN_PLACE
+void gather(const float* image, int from_step, float* target, int to_pitch, int pixels, int channels, float lowest) {
+  const Vector floor = splat(lowest);
+  for_pixel_blocks(pixels, channels, [&](int first, int count, int channel, auto lanes) {
+    const float* from = image + static_cast<ptrdiff_t>(first) * from_step + channel;
+    float* to = target + static_cast<ptrdiff_t>(first) * to_pitch + channel;
+    for (int p = 0; p < count; ++p, from += from_step, to += to_pitch) {
+      prefetch(from, from_step);
+      unroll<decltype(lanes)::kVectors>([&](auto v) { store(to + v * kLanes, maximum(floor, lanes.read(from + v * kLanes))); });
+    }
+  });
 }
 
 ISTA_IN_PLACE
@@ -106,4 +117,9 @@ void add_normalised(const float* raw, int raw_pitch, Affine norm, float factor, 
   });
 }
 
+}  // namespace
+
+const PixelKernels kPixels{fill_relu, gather, store_relu_gradient, store_pixels, add_normalised};
+
+}  // namespace ISTA_VECTOR_CODE
 }  // namespace ista

@@ -1,20 +1,22 @@
-// The vector layer: as many floats as the machine's registers hold (AVX-512: 16, AVX: 8, SSE and NEON: 4), on GCC's vector extension.
+// The vector layer: as many floats as a register of the instruction set holds (AVX-512: 16, AVX2: 8, SSE2 and NEON: 4), on GCC's vector
+// extension. Inline functions of the set's namespace rather than of each file alone: those the compiler puts in place too late here, and
+// sums then live in memory.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
 namespace ista {
+namespace ISTA_VECTOR_CODE {
 
 #if defined(__AVX512F__)
 constexpr int kLanes = 16;
-#elif defined(__AVX__)
+#elif defined(__AVX2__)
 constexpr int kLanes = 8;
 #else
 constexpr int kLanes = 4;
@@ -89,20 +91,31 @@ inline void store_channels(float* address, Vector value, int left) {
   }
 }
 
-inline int rounded_up(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+constexpr int rounded_up(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+constexpr int smaller(int a, int b) { return b < a ? b : a; }
+constexpr int larger(int a, int b) { return a < b ? b : a; }
+
+// A number that is known when the kernel is compiled.
+template <int number>
+struct Constant {
+  static constexpr int value = number;
+  constexpr operator int() const noexcept { return number; }
+};
 
 // For functions whose lambdas keep arrays of vectors: the compiler must put the lambdas in place before it decides what lives in
 // registers, or the arrays live in memory (sums then take twice as long).
 #define ISTA_IN_PLACE __attribute__((flatten))
 
-// Calls body(integral_constant<int, 0>) ... (count - 1), so that arrays of vectors indexed by it live in registers.
+// Calls body(Constant<0>) ... (count - 1), so that arrays of vectors indexed by it live in registers.
 template <class Body, int... index>
 __attribute__((always_inline)) inline void unroll_sequence(Body&& body, std::integer_sequence<int, index...>) {
-  (body(std::integral_constant<int, index>{}), ...);
+  (body(Constant<index>{}), ...);
 }
 template <int count, class Body>
 __attribute__((always_inline)) inline void unroll(Body&& body) {
   unroll_sequence(body, std::make_integer_sequence<int, count>{});
 }
 
+}  // namespace ISTA_VECTOR_CODE
 }  // namespace ista

@@ -1,11 +1,10 @@
 // Walks over pixels whose channels are contiguous: two vectors of channels at a time, in blocks of pixels that stay in the first-level cache.
 #pragma once
 
-#include <algorithm>
-
 #include "vector.h"
 
 namespace ista {
+namespace ISTA_VECTOR_CODE {
 
 // Channel vectors that are all there.
 template <int count>
@@ -28,9 +27,9 @@ struct FirstLanes {
 template <class Body>
 void for_pixel_blocks(int pixels, int channels, const Body& body) {
   constexpr int kBlockFloats = 2048, kTogether = 2;
-  const int block = channels <= kTogether * kLanes ? pixels : std::max(16, kBlockFloats / channels);
+  const int block = channels <= kTogether * kLanes ? pixels : larger(16, kBlockFloats / channels);
   for (int first = 0; first < pixels; first += block) {
-    const int count = std::min(block, pixels - first);
+    const int count = smaller(block, pixels - first);
     int channel = 0;
     for (; channel + kTogether * kLanes <= channels; channel += kTogether * kLanes) body(first, count, channel, WholeVectors<kTogether>{});
     if (channel + kLanes <= channels) {
@@ -53,4 +52,5 @@ struct ChannelValues {
   }
 };
 
+}  // namespace ISTA_VECTOR_CODE
 }  // namespace ista
