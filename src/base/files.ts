@@ -42,6 +42,23 @@ export function onFile<T>(operation: string, path: string, action: () => T): T {
 }
 
 /**
+ * Makes a folder and those above it; one that is there already is left alone. (Node's own recursive form reports a
+ * read-only file system as a path that does not exist.)
+ * @throws IstaError FILE_READ_ONLY, FILE_DENIED, FILE_KIND where a file is in the way ...
+ */
+export function makeFolder(path: string): void {
+  onFile("make", path, () => {
+    const above = dirname(path);
+    if (above !== path && !fs.existsSync(above)) makeFolder(above);
+    try {
+      fs.mkdirSync(path);
+    } catch (error) {
+      if (!fs.statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+    }
+  });
+}
+
+/**
  * The whole file, refused unread where it is larger than `maximumBytes`.
  * @throws IstaError FILE_TOO_LARGE, FILE_KIND for anything that is not a regular file, FILE_NOT_FOUND, FILE_DENIED ...
  */

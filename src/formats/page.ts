@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { IstaError } from "../base/errors.js";
-import { onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
+import { makeFolder, onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
 import { packageFolder } from "../base/package.js";
 import { genotypeOf } from "../space/space.js";
 import type { ModelDescription } from "./model-file.js";
@@ -43,7 +43,7 @@ export function checkPageFolder(folder: string): void {
  */
 export function writePage(folder: string, model: ModelDescription, onnx: Uint8Array): void {
   checkPageFolder(folder);
-  onFile("make", folder, () => fs.mkdirSync(folder, { recursive: true }));
+  makeFolder(folder);
   const read = (path: string): Buffer => readFileLimited(path, maximumFileBytes);
   for (const name of templates)
     writeFileAtomic(join(folder, name), read(join(packageFolder, "assets", "page", name)));
