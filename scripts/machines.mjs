@@ -2,7 +2,7 @@
 // this one: a new Debian 13 (its own Node and libtorch), as root and as an ordinary user, and this machine with Node 22 and 24.
 // What cannot be had here (root, debootstrap, a mirror, a registry) is said and skipped. --root keeps the Debian for another time.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,6 +78,8 @@ function makeDebian(folder) {
     const made = run("unshare", ["-m", "debootstrap", "--variant=minbase", "trixie", folder, mirror]);
     demand(made, `debootstrap could not fetch Debian 13 from ${mirror}`);
   }
+  // Its packages need not survive a power cut.
+  writeFileSync(join(folder, "etc/dpkg/dpkg.cfg.d/unsafe-io"), "force-unsafe-io\n");
   const { file } = npmSettings();
   if (file) {
     mkdirSync(join(folder, dirname(file)), { recursive: true });
@@ -109,8 +111,8 @@ function inDebian(folder, user, text) {
 
 /** The files of this checkout as they are, without what is built or installed. */
 function copySources(to) {
-  const names = ask("git", "ls-files", "-co", "--exclude-standard", "-z").split("\0");
-  demand(names[0] !== "", "this is no git checkout, so its files are not known");
+  const names = ask("git", "ls-files", "-co", "--exclude-standard", "-z").split("\0").filter(Boolean);
+  demand(names.length > 0, "this is no git checkout, so its files are not known");
   rmSync(to, { recursive: true, force: true });
   for (const name of names.filter((name) => existsSync(join(root, name))))
     cpSync(join(root, name), join(to, name));

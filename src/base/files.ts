@@ -47,13 +47,15 @@ export function onFile<T>(operation: string, path: string, action: () => T): T {
  * @throws IstaError FILE_READ_ONLY, FILE_DENIED, FILE_KIND where a file is in the way ...
  */
 export function makeFolder(path: string): void {
+  const isThere = (): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   onFile("make", path, () => {
-    const above = dirname(path);
-    if (above !== path && !fs.existsSync(above)) makeFolder(above);
+    if (isThere()) return;
+    if (!fs.existsSync(dirname(path))) makeFolder(dirname(path));
     try {
       fs.mkdirSync(path);
     } catch (error) {
-      if (!fs.statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+      // Another process may have made it meanwhile.
+      if (!isThere()) throw error;
     }
   });
 }
