@@ -50,7 +50,7 @@ beforeAll(async () => {
   for (const name of [work, home, temporary]) mkdirSync(name);
   writeFileSync(join(work, "picture.png"), await picture(28, 28, "png"));
 }, 120_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 120_000);
 
 interface Seen {
   /** Calls about sockets, as strace writes them. */

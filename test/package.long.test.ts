@@ -12,7 +12,7 @@ if (reason !== null) console.log(`not tested, set-up of the installed package: $
 const { folder, program } = typeof found === "string" ? { folder: "", program: "" } : found;
 afterAll(() => {
   if (folder !== "") rmSync(folder, { recursive: true, force: true });
-});
+}, 120_000);
 
 function call(...words: string[]): { status: number | null; out: string; err: string } {
   const env = { ...process.env, NO_COLOR: "1", XDG_CACHE_HOME: join(folder, "cache") };
