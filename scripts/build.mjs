@@ -1,15 +1,31 @@
-// Builds what is out of date: the addon (native/ with g++ against libtorch) and dist/ (src/ with the TypeScript compiler).
+// Builds what is out of date: the addon (native/ with g++ against libtorch) and, in a clone, dist/ (src/ with the TypeScript
+// compiler, and of onnxruntime-web what the program uses). `--build FOLDER`: the addon there; `--dist`: dist/ alone.
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
 import { availableParallelism, freemem, machine } from "node:os";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { findLibtorch, libtorchRemedies } from "./lib/libtorch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const build = join(root, "build");
+const { values: wanted } = parseArgs({ options: { build: { type: "string" }, dist: { type: "boolean" } } });
+const build = wanted.build ?? join(root, "build");
+const isClone = existsSync(join(root, "package-lock.json"));
+const require = createRequire(join(root, "package.json"));
+/** The folder of a dependency, which npm may have put beside this package instead of into it. */
+const dependency = (name) => dirname(require.resolve(`${name}/package.json`));
 const run = promisify(execFile);
 
 const listFiles = (folder, pattern) =>
@@ -55,8 +71,8 @@ async function buildAddon() {
   const compiler = process.env.CXX ?? "g++";
   const cuda = existsSync(join(libtorch.lib, "libtorch_cuda.so"));
   const includes = [
-    join(root, "node_modules/node-addon-api"),
-    join(root, "node_modules/node-api-headers/include"),
+    dependency("node-addon-api"),
+    join(dependency("node-api-headers"), "include"),
     ...libtorch.includes,
   ];
   const general = ["-O3", "-std=c++17", "-fPIC", "-Wall"];
@@ -129,8 +145,20 @@ async function buildAddon() {
   await run(compiler, [...link, ...libraries, "-Wl,--as-needed", `-Wl,-rpath,${libtorch.lib}`, "-ldl"]);
   renameSync(unfinished, addon);
   writeFileSync(`${addon}.stamp`, linked);
-  console.error("  linked build/ista_nas.node");
+  console.error(`  linked ${addon}`);
 }
+
+const runtime = join(root, "node_modules/onnxruntime-web");
+/**
+ * What is used of onnxruntime-web: its build for WebAssembly alone and what that loads; its package.json says whose it is.
+ * The package carries these, as an install of all of it is 140 MB and brings an install script.
+ */
+const runtimeFiles = [
+  "package.json",
+  "dist/ort.wasm.min.js",
+  "dist/ort-wasm-simd-threaded.mjs",
+  "dist/ort-wasm-simd-threaded.wasm",
+].map((name) => join(runtime, name));
 
 function buildTypeScript() {
   const sources = [...listFiles(join(root, "src"), /\.ts$/), ...listFiles(join(root, "bench"), /\.ts$/)];
@@ -139,6 +167,7 @@ function buildTypeScript() {
     join(root, "tsconfig.json"),
     join(root, "tsconfig.build.json"),
     join(root, "package.json"),
+    join(runtime, "package.json"),
   ];
   const stamp = hash(inputs.flatMap((path) => [path.slice(root.length), readFileSync(path, "utf8")]));
   const stampFile = join(root, "dist/.stamp");
@@ -153,13 +182,15 @@ function buildTypeScript() {
       stdio: ["ignore", "inherit", "inherit"],
     },
   );
+  mkdirSync(join(root, "dist/onnxruntime-web"));
+  for (const path of runtimeFiles) copyFileSync(path, join(root, "dist/onnxruntime-web", basename(path)));
   writeFileSync(stampFile, stamp);
   console.error(`built dist/ (${sources.length} sources)`);
 }
 
 try {
-  await buildAddon();
-  buildTypeScript();
+  if (!wanted.dist) await buildAddon();
+  if (isClone) buildTypeScript();
 } catch (error) {
   console.error(error.stderr ? `${error.message}\n${error.stderr}` : error.message);
   process.exit(1);

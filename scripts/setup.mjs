@@ -1,4 +1,5 @@
 // Set-up from an empty machine: dependencies, libtorch with a fast BLAS, the addon, dist/. Does only what is missing.
+// In an installed package, which has no lock file, npm has seen to the dependencies and dist/ came with it.
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -27,15 +28,14 @@ function checkNode() {
 }
 
 function installPackages() {
+  if (!existsSync(join(root, "package-lock.json"))) return;
   const stampFile = join(root, "node_modules/.ista-nas-stamp");
   const stamp = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
   if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return;
   console.error("set-up: installing the packages of package-lock.json with npm ci");
-  // Two more safeguards against a download of CUDA libraries that nothing here uses.
-  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", ONNXRUNTIME_NODE_INSTALL_CUDA: "skip" };
-  if (!run("npm", ["ci", "--no-audit", "--no-fund"], { env })) {
+  if (!run("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts"])) {
     stop("npm ci failed; see its message above (is the npm registry reachable?)");
   }
   writeFileSync(stampFile, stamp);
@@ -94,8 +94,11 @@ function installSystemPackages() {
     stop(`apt-get could not install ${list}; see its message above`);
 }
 
-/** Everything that a run needs, from whatever is there already. Exits with status 1 and a message where that fails. */
-export function setUp() {
+/**
+ * Everything that a run needs, from whatever is there already. Exits with status 1 and a message where that fails.
+ * @param words for scripts/build.mjs: `--build FOLDER` names another place for the addon than build/
+ */
+export function setUp(words = []) {
   checkNode();
   installPackages();
   try {
@@ -104,13 +107,16 @@ export function setUp() {
     stop(error.message);
   }
   try {
-    execFileSync(process.execPath, [join(root, "scripts/build.mjs")], { cwd: root, stdio: ["ignore", 2, 2] });
+    execFileSync(process.execPath, [join(root, "scripts/build.mjs"), ...words], {
+      cwd: root,
+      stdio: ["ignore", 2, 2],
+    });
   } catch {
     process.exit(1);
   }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  setUp();
-  console.error("set-up: done; next: ./ista-nas --help");
+  setUp(process.argv.slice(2));
+  console.error("set-up: done; next: ista-nas --help");
 }

@@ -21,7 +21,7 @@ let installed: string;
 /** What `npm install` of the packed file would put there; the dependencies and the addon are those of this checkout. */
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "ista-nas-examples-"));
-  const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder], {
+  const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], {
     cwd: packageFolder,
     encoding: "utf8",
   }).trim();

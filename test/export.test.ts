@@ -1,16 +1,18 @@
 // The command `export`: ONNX, weights and cells, through the real command line, checked on the bundled images.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseGenotypeJson } from "../src/formats/genotype-json.js";
 import { randomArchitecture } from "../src/formats/genotype-resolve.js";
 import { readModel, writeModel } from "../src/formats/model-file.js";
+import { loadOnnxRuntime } from "../src/formats/onnx-runtime.js";
 import { readSafetensors } from "../src/formats/safetensors.js";
 import { darts } from "../src/space/darts/space.js";
 import { picture } from "./support/data.js";
 import { makeModel } from "./support/models.js";
 import { commandLine, fail, succeed } from "./support/program.js";
+
+const { InferenceSession, Tensor: OnnxTensor } = loadOnnxRuntime();
 
 const { at, call, json } = commandLine();
 
@@ -67,7 +69,7 @@ describe("export", () => {
       [at("bytes.onnx"), { pixels: new OnnxTensor("uint8", new Uint8Array(data), [1, 1, 28, 28]) }],
       [at("grey-model.onnx"), { images: new OnnxTensor("float32", normalised, [1, 1, 28, 28]) }],
     ] as const) {
-      const session = await InferenceSession.create(file);
+      const session = await InferenceSession.create(readFileSync(file));
       const powers = Array.from((await session.run(input)).logits.data as Float32Array, Math.exp);
       const sum = powers.reduce((a, b) => a + b);
       for (const { name, probability } of classes)

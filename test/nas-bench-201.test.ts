@@ -1,10 +1,12 @@
 // The space of NAS-Bench-201 through the command line: both searches, training, and everything that is done with what they leave.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { InferenceSession } from "onnxruntime-node";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
+import { loadOnnxRuntime } from "../src/formats/onnx-runtime.js";
 import { nasBench201 } from "../src/space/nas-bench-201/space.js";
 import { commandLine, fail, succeed } from "./support/program.js";
+
+const { InferenceSession } = loadOnnxRuntime();
 
 const { at, call, json } = commandLine();
 const read = (path: string) => JSON.parse(readFileSync(at(path), "utf8"));
@@ -174,7 +176,7 @@ describe("a trained network", () => {
     expect(total).toBeCloseTo(1, 4);
     const { check } = json("export", run, "--format", "onnx", "--out", `${run}.onnx`);
     expect(check.largestDifference).toBeLessThan(1e-4);
-    const session = await InferenceSession.create(at(`${run}.onnx`));
+    const session = await InferenceSession.create(readFileSync(at(`${run}.onnx`)));
     expect(session.inputNames).toHaveLength(1);
     // Bare weights need their cells; everything else is read off the tensors.
     succeed(call("export", run, "--format", "safetensors", "--out", `${run}.safetensors`));

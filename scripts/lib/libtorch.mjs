@@ -75,4 +75,4 @@ export const libtorchRemedies = `libtorch (PyTorch's C++ library, 1.13 or later)
   1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas0-pthread
   2. set LIBTORCH to the folder of an unpacked libtorch (https://pytorch.org/get-started/locally/, C++, cxx11 ABI)
   3. put a Python with PyTorch first on the PATH (pip install torch)
-and then: npm run setup`;
+and then run the set-up again`;

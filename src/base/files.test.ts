@@ -5,10 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { mountSmallDisk, remount, unmount } from "../../test/support/small-disk.js";
 import { IstaError } from "./errors.js";
 import {
   fileError,
   hashFile,
+  makeFolder,
   onFile,
   readFileLimited,
   readJson,
@@ -98,6 +100,30 @@ describe("system errors", () => {
     );
     expect(error.code).toBe(code);
     expect(error.message).toContain("write /some/path: ");
+  });
+
+  it("a read-only file system is named as that, for files and for folders at any depth", (context) => {
+    const disk = join(folder, "disk");
+    if (!mountSmallDisk(disk, "size=1m")) return context.skip();
+    try {
+      fs.mkdirSync(join(disk, "there"));
+      remount(disk, "ro");
+      for (const path of ["new", "new/below", "there/new/below/it"])
+        expect(codeOf(() => makeFolder(join(disk, path)))).toBe("FILE_READ_ONLY");
+      expect(codeOf(() => writeFileAtomic(join(disk, "file"), ""))).toBe("FILE_READ_ONLY");
+      makeFolder(join(disk, "there"));
+    } finally {
+      unmount(disk);
+    }
+  });
+
+  it("folders are made with all above them, and a file in the way is named", () => {
+    makeFolder(join(folder, "a/b/c"));
+    makeFolder(join(folder, "a/b/c"));
+    expect(fs.statSync(join(folder, "a/b/c")).isDirectory()).toBe(true);
+    fs.writeFileSync(join(folder, "file"), "");
+    expect(codeOf(() => makeFolder(join(folder, "file")))).toBe("FILE_EXISTS");
+    expect(codeOf(() => makeFolder(join(folder, "file/below/it")))).toBe("FILE_KIND");
   });
 
   it("leaves mistakes of the program alone", () => {

@@ -42,6 +42,25 @@ export function onFile<T>(operation: string, path: string, action: () => T): T {
 }
 
 /**
+ * Makes a folder and those above it; one that is there already is left alone. (Node's own recursive form reports a
+ * read-only file system as a path that does not exist.)
+ * @throws IstaError FILE_READ_ONLY, FILE_DENIED, FILE_KIND where a file is in the way ...
+ */
+export function makeFolder(path: string): void {
+  const isThere = (): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  onFile("make", path, () => {
+    if (isThere()) return;
+    if (!fs.existsSync(dirname(path))) makeFolder(dirname(path));
+    try {
+      fs.mkdirSync(path);
+    } catch (error) {
+      // Another process may have made it meanwhile.
+      if (!isThere()) throw error;
+    }
+  });
+}
+
+/**
  * The whole file, refused unread where it is larger than `maximumBytes`.
  * @throws IstaError FILE_TOO_LARGE, FILE_KIND for anything that is not a regular file, FILE_NOT_FOUND, FILE_DENIED ...
  */

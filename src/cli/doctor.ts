@@ -1,9 +1,10 @@
 // The command `doctor`: what engine, BLAS, devices and threads were found, and whether they are fast.
 import { existsSync, realpathSync, statfsSync } from "node:fs";
-import { availableParallelism, cpus, freemem, totalmem } from "node:os";
+import { cpus, freemem, totalmem } from "node:os";
 import type { Command } from "commander";
 import { formatBytes } from "../base/format.js";
 import { packageVersion } from "../base/package.js";
+import { allowedProcessors, usefulThreads } from "../base/processors.js";
 import { prepareEngine } from "./engine.js";
 import { addExamples, printResult } from "./frame.js";
 
@@ -17,16 +18,24 @@ interface Finding {
   readonly advice?: string;
 }
 
+/** `8 cores to use`, or what of them the scheduler or a CPU quota leaves to this process. */
+function describeProcessors(): string {
+  const [all, allowed, threads] = [cpus().length, allowedProcessors(), usefulThreads()];
+  if (allowed === all) return `${all} cores to use`;
+  const part = Number(allowed.toFixed(2));
+  return `${part} of ${all} cores allowed, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+}
+
 async function examine(): Promise<Finding[]> {
   await prepareEngine();
   const { engineInformation, setThreads, vectorCode } = await import("../engine/device.js");
   const { matrixProductRate } = await import("../engine/speed.js");
-  const cores = availableParallelism();
-  setThreads(cores);
+  const threads = usefulThreads();
+  setThreads(threads);
   const { libtorchVersion, blasLibrary, cudaDevices, configuration } = engineInformation();
   const blas = existsSync(blasLibrary) ? realpathSync(blasLibrary) : blasLibrary;
   const rate = matrixProductRate();
-  const slow = rate / cores < slowRate;
+  const slow = rate / Math.min(threads, allowedProcessors()) < slowRate;
   const kernels = vectorCode();
   const vectors = /CPU capability usage: (\S+)/.exec(configuration)?.[1] ?? "unknown";
   const { bavail, bsize } = statfsSync(".");
@@ -35,7 +44,7 @@ async function examine(): Promise<Finding[]> {
     { name: "program", value: `ista-nas ${packageVersion}, Node ${process.version}` },
     {
       name: "processor",
-      value: `${cpus()[0]?.model ?? "unknown"}, ${cores} cores to use, vector code of libtorch: ${vectors}`,
+      value: `${cpus()[0]?.model ?? "unknown"}, ${describeProcessors()}, vector code of libtorch: ${vectors}`,
     },
     {
       name: "our kernels",
@@ -51,7 +60,7 @@ async function examine(): Promise<Finding[]> {
     },
     {
       name: "matrix product",
-      value: `${rate.toFixed(0)} GFLOP/s with ${cores} threads (float32, 1536 x 1536)`,
+      value: `${rate.toFixed(0)} GFLOP/s with ${threads} ${threads === 1 ? "thread" : "threads"} (float32, 1536 x 1536)`,
       ...(slow
         ? {
             advice: `less than ${slowRate} GFLOP/s a thread is slow: use OpenBLAS or MKL, and see that nothing else keeps the cores busy`,

@@ -15,6 +15,7 @@ import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClose
 import { registerPredict } from "./predict.js";
 import { registerRuns } from "./runs.js";
 import { registerSearch } from "./search.js";
+import { registerSetup } from "./setup.js";
 import { registerStudy } from "./study.js";
 import { registerTrain } from "./train.js";
 
@@ -43,6 +44,7 @@ export function buildProgram(): Command {
   registerConfig(program);
   registerBench(program);
   registerDoctor(program);
+  registerSetup(program);
   return addExamples(program, [
     ["demo", "the whole course on images that ship with the program"],
     ["search --data my-pictures --image-size 32", "find cells for your own pictures (train/CLASS/*.jpg)"],

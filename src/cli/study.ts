@@ -1,10 +1,10 @@
 // `ista-nas study`: many runs as one experiment; runs it, plans it for a scheduler, reports on it.
-import { availableParallelism } from "node:os";
 import { basename, extname, relative, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 import { safeFileName } from "../base/files.js";
 import { formatDuration } from "../base/format.js";
+import { usefulThreads } from "../base/processors.js";
 import { styled } from "../base/terminal.js";
 import { readConfigFile } from "../config/config.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
@@ -187,7 +187,7 @@ async function reportIn(study: Study): Promise<{ report: Report; files: string[]
 async function runStudy(command: Command, file: string | undefined): Promise<void> {
   const wanted = await wantedStudy(command, file);
   const { jobs = 1 } = command.opts<PlanOptions>();
-  const share = Math.max(1, Math.floor(availableParallelism() / jobs));
+  const share = Math.max(1, Math.floor(usefulThreads() / jobs));
   const threads = { count: wanted.threads ?? share, wanted: wanted.threads !== null };
   const study = openAndTell(wanted);
   try {
@@ -226,7 +226,7 @@ async function runStudy(command: Command, file: string | undefined): Promise<voi
 async function planStudy(command: Command, file: string | undefined): Promise<void> {
   const wanted = await wantedStudy(command, file);
   const { jobs } = command.opts<PlanOptions>();
-  const share = jobs === undefined ? null : Math.max(1, Math.floor(availableParallelism() / jobs));
+  const share = jobs === undefined ? null : Math.max(1, Math.floor(usefulThreads() / jobs));
   const count = wanted.threads ?? share;
   const threads = count === null ? null : { count, wanted: wanted.threads !== null };
   const study = openAndTell(wanted);

@@ -1,9 +1,10 @@
 // Tests of configurations: the paper's numbers, precedence, errors in words, and what may change on resume.
 import fs from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../test/support/failure.js";
+import { usefulThreads } from "../base/processors.js";
 import { checkConfig, configForResume, dataFolder, resolveConfig, resumableKeys } from "./config.js";
 import { usualMethod } from "./methods.js";
 import { formatValue, type Option, optionGroups, optionsOf, parseFlagValue } from "./options.js";
@@ -142,7 +143,7 @@ describe("precedence", () => {
   });
 
   it("says how many threads `all` are", () => {
-    expect(resolveConfig("search", {}).config.threads).toBe(availableParallelism());
+    expect(resolveConfig("search", {}).config.threads).toBe(usefulThreads());
   });
 });
 

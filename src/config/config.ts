@@ -1,10 +1,10 @@
 // A run's configuration: defaults < preset < configuration file < flags, checked by one schema; and what may change on resume.
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
 import { suggestion } from "../base/nearest.js";
 import { packageFolder } from "../base/package.js";
+import { usefulThreads } from "../base/processors.js";
 import { findSpace, usualSpace } from "../space/registry.js";
 import type { Space } from "../space/space.js";
 import { allMethodOptions, schemaOf, usualMethod } from "./methods.js";
@@ -160,7 +160,7 @@ function check<Kind extends RunKind>(
     throw new IstaError("CONFIG_VALUE", [...problems.values()].join("; "));
   }
   const config = result.data as ConfigOf[Kind];
-  if (config.threads === 0) config.threads = availableParallelism();
+  if (config.threads === 0) config.threads = usefulThreads();
   return config;
 }
 

@@ -1,11 +1,11 @@
 // Downloads published data sets from their authors' addresses, checks them, and puts them into a folder at once.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { IstaError } from "../base/errors.js";
-import { onFile, temporaryPrefix } from "../base/files.js";
+import { makeFolder, onFile, temporaryPrefix } from "../base/files.js";
 import { fashionClasses } from "./idx.js";
 
 /** A file to fetch. The authors publish MD5 sums; they tell a damaged file, and a forged one would need a preimage. */
@@ -77,10 +77,8 @@ export async function downloadDataset(
   onProgress: DownloadProgress = () => {},
 ): Promise<void> {
   const target = resolve(directory);
-  const staging = onFile("write", target, () => {
-    mkdirSync(dirname(target), { recursive: true });
-    return mkdtempSync(join(dirname(target), temporaryPrefix));
-  });
+  makeFolder(dirname(target));
+  const staging = onFile("write", target, () => mkdtempSync(join(dirname(target), temporaryPrefix)));
   try {
     if (!isAbsentOrEmpty(target)) {
       throw new IstaError(

@@ -1,7 +1,7 @@
 // Batches from the pictures of an image folder, decoded anew every time by threads of their own.
 
-import { availableParallelism } from "node:os";
 import { IstaError } from "../base/errors.js";
+import { usefulThreads } from "../base/processors.js";
 import { noAugmentation } from "./augmentation.js";
 import { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 import { normalisationTables } from "./image-set.js";
@@ -42,7 +42,7 @@ export class FolderBatchSource implements BatchSource {
     private readonly list: PictureList,
     private readonly options: FolderSourceOptions,
   ) {
-    const { size, normalisation, workers = Math.min(8, Math.max(1, availableParallelism() - 1)) } = options;
+    const { size, normalisation, workers = Math.min(8, Math.max(1, usefulThreads() - 1)) } = options;
     if (!Number.isInteger(size) || size < 4 || size % 4 !== 0 || size > 4096) {
       throw new IstaError(
         "DATA_SIZE",

@@ -1,8 +1,9 @@
 // Image folders: finds the pictures and their classes, and decodes them into memory once where that is wanted.
 
-import { availableParallelism, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { IstaError } from "../base/errors.js";
+import { usefulThreads } from "../base/processors.js";
 import { mapConcurrently } from "./concurrency.js";
 import { checkClassNames, type Listing, listFolder } from "./disk.js";
 import { padToMultipleOfFour, stratifiedSplit } from "./image-set.js";
@@ -14,7 +15,7 @@ const picturePattern = /\.(jpe?g|png|webp)$/i;
 const maximumPictures = 20_000_000;
 /** Pictures that all have one size of at most this many pixels a side are held in memory. */
 const smallSide = 64;
-const picturesInFlight = 2 * Math.min(8, availableParallelism());
+const picturesInFlight = 2 * Math.min(8, usefulThreads());
 
 /** Whether the content of a folder looks like an image folder. */
 export function recogniseFolder({ folders }: Listing): boolean {

@@ -1,7 +1,7 @@
 // Looks at the pictures of an image folder: sizes, statistics of the channels, which are broken.
 
-import { availableParallelism } from "node:os";
 import { IstaError } from "../base/errors.js";
+import { usefulThreads } from "../base/processors.js";
 import { mapConcurrently } from "./concurrency.js";
 import { statisticsOfHistograms, stratifiedSplit } from "./image-set.js";
 import { folderFormats, openPicture, renderPicture, wholePicture } from "./picture.js";
@@ -31,28 +31,24 @@ export async function surveyPictures(
   const width: [number, number] = [Number.POSITIVE_INFINITY, 0];
   const failures: { position: number; reason: string }[] = [];
   let done = 0;
-  await mapConcurrently(
-    Array.from(indices),
-    2 * Math.min(8, availableParallelism()),
-    async (image, position) => {
-      try {
-        const picture = await openPicture(list.paths[image], folderFormats);
-        const pixels = await renderPicture(picture, wholePicture(picture), 3);
-        const area = pixels.length / 3;
-        histograms.forEach((histogram, channel) => {
-          for (let i = channel * area; i < (channel + 1) * area; i++) histogram[pixels[i]]++;
-        });
-        height[0] = Math.min(height[0], picture.height);
-        height[1] = Math.max(height[1], picture.height);
-        width[0] = Math.min(width[0], picture.width);
-        width[1] = Math.max(width[1], picture.width);
-      } catch (error) {
-        if (!(error instanceof IstaError)) throw error;
-        failures.push({ position, reason: error.message });
-      }
-      onProgress(++done);
-    },
-  );
+  await mapConcurrently(Array.from(indices), 2 * Math.min(8, usefulThreads()), async (image, position) => {
+    try {
+      const picture = await openPicture(list.paths[image], folderFormats);
+      const pixels = await renderPicture(picture, wholePicture(picture), 3);
+      const area = pixels.length / 3;
+      histograms.forEach((histogram, channel) => {
+        for (let i = channel * area; i < (channel + 1) * area; i++) histogram[pixels[i]]++;
+      });
+      height[0] = Math.min(height[0], picture.height);
+      height[1] = Math.max(height[1], picture.height);
+      width[0] = Math.min(width[0], picture.width);
+      width[1] = Math.max(width[1], picture.width);
+    } catch (error) {
+      if (!(error instanceof IstaError)) throw error;
+      failures.push({ position, reason: error.message });
+    }
+    onProgress(++done);
+  });
   const broken = failures.sort((a, b) => a.position - b.position).map(({ reason }) => reason);
   if (broken.length === indices.length) {
     throw new IstaError("DATA_PICTURE", `data: expected a readable picture, all are broken: ${broken[0]}`);

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { type ErrorCode, errorCatalogue, IstaError } from "../base/errors.js";
-import { packageFolder } from "../base/package.js";
+import { addonFolders, addonName, setUpCommand } from "../base/package.js";
 
 /** A number that names a tensor in the addon's table. Handles of freed tensors are recognised. */
 export type Handle = number;
@@ -36,21 +36,22 @@ interface Addon {
 }
 
 function load(): Addon {
-  const path = join(packageFolder, "build/ista_nas.node");
-  if (!existsSync(path)) {
+  const { own, cache } = addonFolders();
+  const folder = [own, cache].find((folder) => existsSync(join(folder, addonName)));
+  if (folder === undefined) {
     throw new IstaError(
       "ENGINE_MISSING",
-      `engine: the native addon is not built (${path}); run: npm run setup`,
+      `engine: the native addon is not built (neither in ${own} nor in ${cache}); run: ${setUpCommand}`,
     );
   }
   try {
-    return createRequire(import.meta.url)(path) as Addon;
+    return createRequire(import.meta.url)(join(folder, addonName)) as Addon;
   } catch (cause) {
     if ((cause as { code?: string }).code === "ENGINE_VECTOR")
       throw new IstaError("ENGINE_VECTOR", `engine: ${(cause as Error).message}`, { cause });
     throw new IstaError(
       "ENGINE_MISSING",
-      `engine: the native addon does not load: ${(cause as Error).message}; was libtorch removed or upgraded, or the folder copied from a machine with another one or another architecture? Rebuild it: rm -r build && npm run setup`,
+      `engine: the native addon does not load: ${(cause as Error).message}; was libtorch removed or upgraded, or the folder copied from a machine with another one or another architecture? Rebuild it: rm -r ${folder} && ${setUpCommand}`,
       { cause },
     );
   }

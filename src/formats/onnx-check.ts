@@ -6,6 +6,7 @@ import { scope, Tensor } from "../engine/tensor.js";
 import type { StateDict } from "../nn/tensor-store.js";
 import { type ModelDescription, networkOf } from "./model-file.js";
 import { type OnnxOptions, onnxInput, outputName } from "./onnx-network.js";
+import { loadOnnxRuntime } from "./onnx-runtime.js";
 
 /** Largest difference of a logit that is accepted, as a share of the largest logit (or of 1, if that is larger). */
 export const onnxTolerance = 1e-4;
@@ -70,7 +71,7 @@ export async function checkOnnx(
   } finally {
     network.dispose();
   }
-  const runtime = await import("onnxruntime-node");
+  const runtime = loadOnnxRuntime();
   // Warnings of the runtime's own optimiser are none of the user's business.
   const session = await runtime.InferenceSession.create(bytes, { logSeverityLevel: 3 });
   try {

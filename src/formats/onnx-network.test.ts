@@ -1,6 +1,5 @@
 // ONNX files of random networks, run by onnxruntime beside the engine.
 import fc from "fast-check";
-import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import protobuf from "protobufjs/light.js";
 import { describe, expect, it } from "vitest";
 import { expectError } from "../../test/support/data.js";
@@ -11,6 +10,9 @@ import type { Architecture } from "../space/space.js";
 import { randomArchitecture } from "./genotype-resolve.js";
 import { checkOnnx, onnxTolerance, seededImages } from "./onnx-check.js";
 import { onnxOfNetwork } from "./onnx-network.js";
+import { loadOnnxRuntime } from "./onnx-runtime.js";
+
+const { InferenceSession, Tensor: OnnxTensor } = loadOnnxRuntime();
 
 const operationsOf = ({ choices }: typeof darts): string[] => [
   ...new Set(choices[0].candidates.map(({ operation }) => operation)),

@@ -1,13 +1,13 @@
 // A folder with a page that classifies pictures in the browser, offline, also when it is opened from the disk.
 import fs from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { IstaError } from "../base/errors.js";
-import { onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
+import { makeFolder, onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
 import { packageFolder } from "../base/package.js";
 import { genotypeOf } from "../space/space.js";
 import type { ModelDescription } from "./model-file.js";
+import { runtimeFiles, runtimeFolder } from "./onnx-runtime.js";
 
 const templates = ["index.html", "page.css", "page.js", "pixels.js"];
 const networkFile = "network.js";
@@ -18,11 +18,6 @@ const packed = (bytes: Uint8Array): string => gzipSync(bytes, { level: 9 }).toSt
 
 const assignment = (name: string, value: unknown): string =>
   `globalThis.${name} = ${JSON.stringify(value)};\n`;
-
-/** The folder of onnxruntime-web's built files. */
-function runtimeFolder(): string {
-  return dirname(createRequire(import.meta.url).resolve("onnxruntime-web/wasm"));
-}
 
 /**
  * Refuses a folder that holds something else than such a page.
@@ -48,15 +43,13 @@ export function checkPageFolder(folder: string): void {
  */
 export function writePage(folder: string, model: ModelDescription, onnx: Uint8Array): void {
   checkPageFolder(folder);
-  onFile("make", folder, () => fs.mkdirSync(folder, { recursive: true }));
+  makeFolder(folder);
   const read = (path: string): Buffer => readFileLimited(path, maximumFileBytes);
   for (const name of templates)
     writeFileAtomic(join(folder, name), read(join(packageFolder, "assets", "page", name)));
-  const runtime = runtimeFolder();
-  writeFileAtomic(join(folder, "runtime.js"), read(join(runtime, "ort.wasm.min.js")));
-  const [script, binary] = ["mjs", "wasm"].map((ending) =>
-    packed(read(join(runtime, `ort-wasm-simd-threaded.${ending}`))),
-  );
+  const runtime = (name: keyof typeof runtimeFiles): Buffer => read(join(runtimeFolder, runtimeFiles[name]));
+  writeFileAtomic(join(folder, "runtime.js"), runtime("library"));
+  const [script, binary] = [packed(runtime("script")), packed(runtime("binary"))];
   writeFileAtomic(join(folder, "runtime-binary.js"), assignment("istaRuntime", { script, binary }));
   const { architecture, shape, norms, normalisation, resizeRatio, classes } = model;
   const description = {

@@ -1,6 +1,7 @@
 // Evaluation of a trained network on a data set: what the command `eval` and the library call.
-import { availableParallelism } from "node:os";
+
 import { IstaError } from "../base/errors.js";
+import { usefulThreads } from "../base/processors.js";
 import { RandomStream } from "../base/random.js";
 import { dataFolder } from "../config/config.js";
 import { type Evaluation, evaluate } from "../course/evaluate.js";
@@ -157,7 +158,7 @@ export function measureLatency(network: Network, seconds = 0.5): number {
 /** Prepares the engine for using a network. @throws IstaError ENGINE_DEVICE, WEIGHTS_MISMATCH */
 export function networkForUse(model: UsableModel, threads: number, device: string): Network {
   const found = Device.named(device);
-  setThreads(threads === 0 ? availableParallelism() : threads);
+  setThreads(threads === 0 ? usefulThreads() : threads);
   return networkOf(model, found);
 }
 

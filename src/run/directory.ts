@@ -5,6 +5,7 @@ import { z } from "zod";
 import { type ErrorCode, IstaError } from "../base/errors.js";
 import {
   jsonText,
+  makeFolder,
   onFile,
   readJson,
   removeUnfinished,
@@ -210,7 +211,7 @@ export class RunDirectory {
   writeFile(name: string, data: string | Uint8Array): void {
     const path = resolveInside(this.path, name);
     this.writing(() => {
-      onFile("make", dirname(path), () => fs.mkdirSync(dirname(path), { recursive: true }));
+      makeFolder(dirname(path));
       writeFileAtomic(path, data);
     });
   }
@@ -245,7 +246,7 @@ export class RunDirectory {
   saveCheckpoint(name: string, contents: CheckpointContents): void {
     this.flushRecords();
     this.writing(() => {
-      onFile("make", this.path, () => fs.mkdirSync(join(this.path, "checkpoints"), { recursive: true }));
+      makeFolder(join(this.path, "checkpoints"));
       writeCheckpoint(this.checkpointPath(name), contents, this.recordCount);
     });
   }

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { cpus, hostname, platform, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
-import { fileError, onFile, safeFileName, temporaryPrefix } from "../base/files.js";
+import { fileError, makeFolder, safeFileName, temporaryPrefix } from "../base/files.js";
 import type { RunKind } from "../config/config.js";
 import { lockName } from "./lock.js";
 
@@ -35,7 +35,7 @@ export function newFolder(run: RunPlace): string {
   }
   const wanted =
     run.out !== undefined ? resolve(run.out) : join(root, run.name ?? `${run.kind}-${timeStamp(new Date())}`);
-  onFile("make", dirname(wanted), () => fs.mkdirSync(dirname(wanted), { recursive: true }));
+  makeFolder(dirname(wanted));
   const chosen = run.out !== undefined || run.name !== undefined;
   for (let path = wanted, again = 2; ; again++) {
     try {

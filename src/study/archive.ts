@@ -1,8 +1,8 @@
 // What a report needs of the finished runs of a study, as a few small files that can be kept, sent or committed.
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
-import { jsonText, onFile, readJson, writeFileAtomic } from "../base/files.js";
+import { jsonText, makeFolder, readJson, writeFileAtomic } from "../base/files.js";
 import { trainingPath } from "../run/go-on.js";
 import { isStudy, readPlan, runIsFinished, runsOf, type Study, studyOf, writePlan } from "./directory.js";
 import type { Options, StudyPlan } from "./plan.js";
@@ -34,7 +34,7 @@ function portableFile(name: (typeof keptFiles)[number], value: Options): Options
 }
 
 function keepRun(from: string, to: string): void {
-  onFile("make", to, () => mkdirSync(to, { recursive: true }));
+  makeFolder(to);
   // The summary comes last: with it the run counts as finished.
   for (const name of [...keptFiles.filter((one) => one !== "summary.json"), "summary.json"] as const) {
     const source = join(from, name);
@@ -65,7 +65,7 @@ export function archiveStudy(study: Study, out: string): { added: number; runs: 
     seeds,
     plugins: study.plan.plugins.map((path) => basename(path)),
   };
-  onFile("make", out, () => mkdirSync(out, { recursive: true }));
+  makeFolder(out);
   writePlan(out, plan, []);
   let added = 0;
   for (const { arm, seed, path } of finished) {

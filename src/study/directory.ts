@@ -1,9 +1,9 @@
 // The folder of a study: study.json, a configuration for each arm, an ordinary run directory for each seed, and the report.
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import { jsonText, onFile, removeUnfinished, writeFileAtomic } from "../base/files.js";
+import { jsonText, makeFolder, onFile, removeUnfinished, writeFileAtomic } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
 import type { SearchConfig } from "../config/config.js";
 import { isFinished, trainingPath } from "../run/go-on.js";
@@ -108,7 +108,7 @@ export function openStudy(plan: StudyPlan, place: { out: string | null; name: st
     writePlan(path, plan);
     for (const [name, { options }] of arms) {
       const folder = join(path, name);
-      onFile("make", folder, () => mkdirSync(folder, { recursive: true }));
+      makeFolder(folder);
       writeFileAtomic(join(folder, "config.json"), jsonText(options));
     }
     return { path, plan, arms, close: release };

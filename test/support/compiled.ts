@@ -24,6 +24,7 @@ export function compiledProgram(): string {
   }
   for (const name of ["package.json", "ista-nas"]) cpSync(join(packageFolder, name), join(folder, name));
   for (const name of ["node_modules", "assets"]) symlinkSync(join(packageFolder, name), join(folder, name));
+  symlinkSync(join(packageFolder, "dist/onnxruntime-web"), join(folder, "dist/onnxruntime-web"));
   // A copy: a build that goes on meanwhile must not change the addon between two runs that are compared.
   const addon = join(packageFolder, "build", "ista_nas.node");
   mkdirSync(join(folder, "build"));
