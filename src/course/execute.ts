@@ -92,6 +92,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     setThreads(config.threads);
     sources = await openSources(config);
     for (const warning of sources.warnings) observer.warn(warning);
+    if (config.validationFraction > 0 && sources.validation === null)
+      throw new IstaError(
+        "CONFIG_VALUE",
+        `--validation-fraction ${config.validationFraction}: expected images to be held out, of so few training images (${sources.training.exampleCount}) that is none; use a larger share or more images`,
+      );
     const description = work.plan(config, sources, opened);
     if (device.isHost) {
       const warning = checkMemory(description, {

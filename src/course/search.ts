@@ -236,6 +236,7 @@ export class SearchCourse implements ResumableCourse {
       found = await this.evaluate(validation, stop);
       if (found === null) return null;
     }
+    const scored = found === null ? undefined : this.save();
     const { record, lines, ranked = true } = await this.search.endOfEpoch(epoch, found);
     const newConnections = this.exploration.noteAnswer(this.search.selection);
     const { connectionsTried } = this.explored;
@@ -244,6 +245,7 @@ export class SearchCourse implements ResumableCourse {
     const { knownAccuracies } = this;
     return {
       score: found === null || !ranked ? null : found.top1,
+      scored,
       record: {
         validationLoss: found?.loss ?? null,
         validationAccuracy: found?.top1 ?? null,
