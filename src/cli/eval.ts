@@ -6,7 +6,7 @@ import { printable } from "../base/terminal.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model.js";
-import { addExamples, printResult, wantsJson } from "./frame.js";
+import { addExamples, printResult, wantsQuiet } from "./frame.js";
 import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
 import { Progress } from "./progress.js";
 
@@ -45,7 +45,7 @@ async function runEval(command: Command, word: string): Promise<void> {
   if (out !== undefined) checkDrawingPath(out);
   const model = await openModelOf(command, word);
   const { evaluateModel } = await import("../model/evaluate-model.js");
-  const progress = new Progress({ quiet: wantsJson(command) });
+  const progress = new Progress({ quiet: wantsQuiet(command) });
   const found = await evaluateModel(model, { ...request, limit: limitTest ?? null }, (done, total) =>
     progress.update({
       phase: "evaluate",

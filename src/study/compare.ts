@@ -75,17 +75,22 @@ export function comparedRun(path: string, summary: RunSummary): ComparedRun {
   return { path, name: run.name, summary, config, version: versions["ista-nas"] ?? "", dataIdentity };
 }
 
+/** Options that change no figure, and the architecture's name, in place of which the architecture itself counts. */
+const besides = ["arch", "rankedArchitectures", "recompute"];
+
 /** Everything that a run depends on besides its seed, as texts. Searches are told by how they were made: what they find is their outcome. */
 function factsOf({ summary, config, version, dataIdentity }: ComparedRun): Map<string, string> {
   const { kind, arch, genotype, epochs } = summary;
   const random = family(arch) === "random";
-  const options = decidingOptions(config, false).filter(([key]) => key !== "arch");
+  const options = decidingOptions(config, false).filter(([key]) => !besides.includes(key));
   return new Map([
     ["kind", kind],
     ["version", version],
     ["data", dataIdentity ?? formatValue(config.data)],
     ["epochs done", String(epochs)],
-    ...(kind === "search" ? [] : [["architecture", random ? "random" : JSON.stringify(genotype)] as const]),
+    ...(kind === "search"
+      ? []
+      : [["architecture", random ? "random" : genotype === null ? arch : JSON.stringify(genotype)] as const]),
     ...options.map(([key, value]) => [key, formatValue(value)] as const),
   ]);
 }

@@ -52,13 +52,18 @@ export function choiceRecords(
   });
 }
 
-/** A line per group: the kept candidates of each choice, new ones marked *, frozen choices #. */
+/** A line per group: the kept candidates of each choice, new ones marked *, frozen choices #; a group that was frozen before was printed then. */
 export function changeLines(choices: readonly Choice[], before: Codes, after: Codes): string[] {
   const residualRange = (indices: readonly number[]): string[] => {
     const residuals = indices.map((index) => after[index].recovery.residual);
     return [`residual ${Math.min(...residuals).toFixed(2)}..${Math.max(...residuals).toFixed(2)}`];
   };
-  return selectionLines(choices, supportsOf(before), supportsOf(after), residualRange, (index) =>
-    after[index].frozen ? "#" : "",
+  return selectionLines(
+    choices,
+    supportsOf(before),
+    supportsOf(after),
+    residualRange,
+    (index) => (after[index].frozen ? "#" : ""),
+    (index) => !before[index].frozen,
   );
 }
