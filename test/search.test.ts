@@ -259,8 +259,16 @@ describe("wrong input ends with one line before any work", () => {
     [["search", "--preset", "demo", "--device", "cuda:7"], 2, "error ENGINE_DEVICE"],
     [["search", "--preset", "demo", "--epochs", "0"], 2, "error CONFIG_VALUE: epochs (--epochs)"],
     [["search", "--preset", "demo", "--stem", "imagenet"], 2, "error NETWORK_SHAPE"],
-    [["search", "--preset", "demo", "--lambda", "0"], 2, "error CONFIG_VALUE: lambda (--lambda)"],
-    [["search", "--preset", "demo", "--compressed-length", "5000"], 2, "whole number from 1 to 256"],
+    [
+      ["search", "--preset", "demo", "--recovery", "top-s", "--lambda", "0"],
+      2,
+      "error CONFIG_VALUE: lambda (--lambda)",
+    ],
+    [
+      ["search", "--preset", "demo", "--compressed-length", "5000"],
+      2,
+      "expected a whole number, at least 1, at most 256",
+    ],
     [
       ["search", "--preset", "demo", "--limit-train", "4", "--validation-fraction", "0.1"],
       2,
