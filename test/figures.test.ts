@@ -34,7 +34,8 @@ describe("a training", () => {
       fell ||= found.at(-1)! < Math.max(...found);
     }
     expect(fell).toBe(true);
-  });
+    // Twelve commands, one after the other.
+  }, 600_000);
 
   it("whose test loss is not a number ends with its figures and a warning", () => {
     const first = [...training, "--epochs", "1", "--name", "whole"];
