@@ -111,6 +111,24 @@ describe.skipIf(!hasTorch)("weights of PyTorch", () => {
     },
   );
 
+  it.each(["half", "bfloat16"])(
+    "in %s precision, inside of a checkpoint, are the same to their last bit",
+    (kind) => {
+      const code = `import sys, torch
+state = torch.load(sys.argv[1])
+half = {name: tensor.${kind}() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+torch.save({"epoch": 3, "state_dict": half}, sys.argv[2])
+torch.save({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in half.items()}, sys.argv[3])`;
+      run("-c", code, "ISTA_onestage.pt", `${kind}.pt`, `${kind}-wide.pt`);
+      run("to_safetensors.py", `${kind}.pt`, `${kind}.safetensors`);
+      run("to_safetensors.py", `${kind}-wide.pt`, `${kind}-wide.safetensors`);
+      const open = (file: string) => openModel(at(file), { arch: "ISTA_onestage" }).weights;
+      const [narrow, wide] = [open(`${kind}.safetensors`), open(`${kind}-wide.safetensors`)];
+      expect(narrow.size).toBeGreaterThan(100);
+      expect(new Map([...narrow].sort())).toEqual(new Map([...wide].sort()));
+    },
+  );
+
   it("are exported and trained on with", () => {
     const { check } = json(
       "export",

@@ -1,8 +1,10 @@
 // What a trained network is used for, through the real command line: eval and predict, on real images; export of runs.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openDataset, stratifiedSplit } from "../src/data/index.js";
+import { parseCsv } from "../src/formats/csv.js";
 import { readModel, writeModel } from "../src/formats/model-file.js";
 import { bundledFolder, picture } from "./support/data.js";
 import { makeModel } from "./support/models.js";
@@ -157,6 +159,28 @@ describe("predict", () => {
     expect(right / 20).toBeCloseTo(json("eval", "grey", "--limit-test", "20").top1, 10);
   });
 
+  it("takes folders, and prints CSV", () => {
+    for (const name of ["album/2.jpg", "album/deep/1, big.JPG"]) {
+      mkdirSync(dirname(at(name)), { recursive: true });
+      copyFileSync(at("colour.jpg"), at(name));
+    }
+    writeFileSync(at("album/notes.txt"), "no picture");
+    const out = succeed(call("predict", "grey", "album", "cmyk.jpg", "--csv", "--top", "2"));
+    const rows = parseCsv(out, "out").map(({ fields }) => fields);
+    expect(rows[0]).toEqual(["picture", "rank", "class", "probability"]);
+    expect(rows.slice(1).map(([picture, rank]) => [picture, rank])).toEqual(
+      ["album/2.jpg", "album/deep/1, big.JPG", "cmyk.jpg"].flatMap((name) => [
+        [name, "1"],
+        [name, "2"],
+      ]),
+    );
+    const [{ classes }] = json("predict", "grey", "colour.jpg", "--top", "1");
+    expect(rows[1].slice(2)).toEqual([classes[0].name, String(classes[0].probability)]);
+    mkdirSync(at("bare"));
+    fail(call("predict", "grey", "bare"), 1, "DATA_EMPTY", "bare");
+    fail(call("predict", "grey", "album", "--csv", "--json"), 2, "USAGE", "--csv");
+  });
+
   it("prints bars, and the name of a picture that it cannot read", () => {
     const out = succeed(call("predict", "runs/grey", "colour.jpg", "--top", "2"));
     expect(out.trimEnd().split("\n")).toHaveLength(3);
@@ -164,6 +188,20 @@ describe("predict", () => {
     writeFileSync(at("broken.jpg"), "no picture");
     fail(call("predict", "grey", "colour.jpg", "broken.jpg"), 1, "DATA_PICTURE", "broken.jpg");
     fail(call("predict", "grey", "absent.jpg"), 1, "FILE_NOT_FOUND", "absent.jpg");
+    // The others are there all the same, in their order; what is wrong comes at the end.
+    const mixed = call("predict", "grey", "colour.jpg", "broken.jpg", "clear.webp", "--top", "1");
+    expect(mixed.out.match(/^\S+\.\w+$/gm)).toEqual(["colour.jpg", "clear.webp"]);
+    fail(mixed, 1, "DATA_PICTURE", "broken.jpg");
+    fail(
+      call("predict", "grey", "broken.jpg", "absent.jpg"),
+      1,
+      "DATA_PICTURE",
+      "2 of 2 pictures cannot be read",
+    );
+    const skipped = call("predict", "grey", "broken.jpg", "clear.webp", "--top", "1", "--skip-broken");
+    expect(skipped.err).toMatch(/^warning: .*broken\.jpg/m);
+    expect(succeed(skipped)).toMatch(/^clear\.webp$/m);
+    fail(call("predict", "grey", "broken.jpg", "--skip-broken"), 1, "DATA_PICTURE", "broken.jpg");
     expect(call("predict", "grey").status).toBe(2);
   });
 });

@@ -63,6 +63,7 @@ export const errorCatalogue = {
   },
   DATA_PICTURE: { status: 1, meaning: "a picture file cannot be decoded" },
   DATA_LIMIT: { status: 1, meaning: "a picture, a file or a data set is larger than what is accepted" },
+  DATA_CHANGED: { status: 1, meaning: "a run that goes on finds other images or classes than it began with" },
   DATA_WORKER: { status: 1, meaning: "a thread that decodes pictures ended unexpectedly or was closed" },
   DATA_DOWNLOAD: { status: 1, meaning: "a data set could not be downloaded, or is not the published one" },
   GENOTYPE_INVALID: {

@@ -1,10 +1,20 @@
 // Random streams: reproducible, named, derived from one seed, with a state that can be saved. No hidden global state.
+import { createHash } from "node:crypto";
 
 /** The complete state of a stream: four unsigned 32-bit words. */
 export type RandomState = readonly [number, number, number, number];
 
-/** Hashes a seed and a name into well-mixed 32-bit words (FNV-1a over the bytes, then splitmix32 per word). */
+/**
+ * Four words from a seed and a name. Seeds below 2^32 give what they always gave: a 32-bit hash (FNV-1a over the bytes), spread over the
+ * words (splitmix32), so that of very many streams two may be the same one. Larger seeds use 128 bits of SHA-256.
+ */
 function seedWords(seed: number, name: string): RandomState {
+  if (seed >= 2 ** 32) {
+    const digest = createHash("sha256").update(`${seed}/${name}`).digest();
+    const [a, b, c, d] = [0, 4, 8, 12].map((offset) => digest.readUInt32LE(offset));
+    // Not all zero, which the generator would never leave.
+    return [a, b, c, d | 1];
+  }
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(`${seed}/${name}`)) hash = Math.imul(hash ^ byte, 0x01000193);
   const word = (): number => {

@@ -5,12 +5,12 @@ import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js";
 import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
-import { compareRuns } from "../run/compare.js";
 import { describeRun } from "../run/listing.js";
+import { compareRuns } from "../study/compare.js";
 import { addExamples } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
 import { carryOut } from "./run-command.js";
-import { formatComparison, summaryOf } from "./runs.js";
+import { formatComparison, runToCompare } from "./runs.js";
 
 interface DemoOptions {
   root: string;
@@ -107,7 +107,7 @@ export function registerDemo(program: Command): void {
           control.observer.line("5. exporting the network to ONNX and checking the file with onnxruntime");
           const file = await exportFound(found);
           last = [
-            formatComparison(compareRuns(runs.map(summaryOf))),
+            formatComparison(compareRuns(runs.map(runToCompare))),
             "",
             `Picture of the found cells: ${join(options.root, "demo-search", "cells.svg")}`,
             `Network as ONNX, checked:   ${file}`,

@@ -1,11 +1,12 @@
 // The command `eval`.
 import { type Command, Option } from "commander";
+import { IstaError } from "../base/errors.js";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model.js";
-import { addExamples, printResult, wantsJson } from "./frame.js";
+import { addExamples, printResult, wantsQuiet } from "./frame.js";
 import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
 import { Progress } from "./progress.js";
 
@@ -44,7 +45,7 @@ async function runEval(command: Command, word: string): Promise<void> {
   if (out !== undefined) checkDrawingPath(out);
   const model = await openModelOf(command, word);
   const { evaluateModel } = await import("../model/evaluate-model.js");
-  const progress = new Progress({ quiet: wantsJson(command) });
+  const progress = new Progress({ quiet: wantsQuiet(command) });
   const found = await evaluateModel(model, { ...request, limit: limitTest ?? null }, (done, total) =>
     progress.update({
       phase: "evaluate",
@@ -55,9 +56,17 @@ async function runEval(command: Command, word: string): Promise<void> {
       images: done * request.batchSize,
     }),
   ).finally(() => progress.clear());
-  const picture = out ?? besideModel(model, "confusion.svg");
   const { modelName } = await import("../model/open-model.js");
-  await writeDrawing(picture, drawConfusionSvg(found.confusion, found.classes, modelName(model)));
+  const drawing = drawConfusionSvg(found.confusion, found.classes, modelName(model));
+  let picture: string | null = out ?? besideModel(model, "confusion.svg");
+  try {
+    await writeDrawing(picture, drawing);
+  } catch (error) {
+    // The figures are what was asked for; where a file was, too, its absence is a failure.
+    if (out !== undefined || !(error instanceof IstaError)) throw error;
+    picture = null;
+    progress.warn(`the confusion matrix is not drawn: ${error.message}; --out FILE puts it elsewhere`);
+  }
   printResult(command, { model: model.path, split: request.split, ...found, confusionPicture: picture }, () =>
     describeEvaluation(found, picture),
   );
@@ -82,7 +91,7 @@ const classColumns: Column<ClassRow>[] = [
   { title: "MOST OFTEN TAKEN FOR", cell: (row) => printable(row.mistake) },
 ];
 
-function describeEvaluation(found: ModelEvaluation, picture: string): string {
+function describeEvaluation(found: ModelEvaluation, picture: string | null): string {
   const rows = found.confusion.map((counts, label): ClassRow => {
     const wrong = counts.map((count, said) => (said === label ? 0 : count));
     const most = Math.max(...wrong);
@@ -99,7 +108,6 @@ function describeEvaluation(found: ModelEvaluation, picture: string): string {
     `one image ${(1000 * found.latencySeconds).toPrecision(3)} ms (median), in batches ${found.imagesPerSecond.toPrecision(3)} images/s; ${formatCount(found.parameters)} parameters, ${formatCount(found.multiplyAdds)} mult-adds`,
     "",
     formatTable(rows, classColumns),
-    "",
-    `confusion matrix: ${picture}`,
+    ...(picture === null ? [] : ["", `confusion matrix: ${picture}`]),
   ].join("\n");
 }

@@ -7,15 +7,28 @@ import { printable, styled } from "../base/terminal.js";
 export interface GlobalOptions {
   json: boolean;
   verbose: boolean;
+  quiet?: boolean;
 }
 
 /** A program or command with the behaviour of this command line; subcommands inherit it. */
 export function newProgram(name: string): Command {
-  return new Command(name)
-    .exitOverride()
-    .configureOutput({ outputError: () => {} })
-    .configureHelp({ showGlobalOptions: true })
-    .showSuggestionAfterError();
+  return (
+    new Command(name)
+      .exitOverride()
+      .configureOutput({ outputError: () => {} })
+      // Commander wraps nothing beside terms that are longer than this leaves room for.
+      .configureHelp({ showGlobalOptions: true, minWidthToWrap: 20, subcommandTerm })
+      .showSuggestionAfterError()
+  );
+}
+
+/** The name of a command and its arguments; that it has options goes without saying. */
+function subcommandTerm(command: Command): string {
+  const words = command.registeredArguments.map((argument) => {
+    const name = `${argument.name()}${argument.variadic ? "..." : ""}`;
+    return argument.required ? `<${name}>` : `[${name}]`;
+  });
+  return [command.name(), ...words].join(" ");
 }
 
 /** Adds examples to the end of a command's help; each is what follows `ista-nas`, and what it does. */
@@ -27,6 +40,10 @@ export function addExamples(command: Command, examples: readonly (readonly [stri
 /** Whether a command was asked for JSON. */
 export const wantsJson = (command: Command): boolean =>
   command.optsWithGlobals<GlobalOptions>().json === true;
+
+/** Whether a command is to say nothing of how it goes: warnings, errors and results stay. */
+export const wantsQuiet = (command: Command): boolean =>
+  wantsJson(command) || command.optsWithGlobals<GlobalOptions>().quiet === true;
 
 /** Prints a command's result: as one JSON value with `--json`, as text otherwise. */
 export function printResult(command: Command, value: unknown, text: () => string): void {

@@ -19,12 +19,21 @@ import { registerSetup } from "./setup.js";
 import { registerStudy } from "./study.js";
 import { registerTrain } from "./train.js";
 
+/** Headings of the help, and the commands below them. */
+const commandGroups = {
+  "From pictures to a network:": ["demo", "search", "train"],
+  "Using a network:": ["eval", "predict", "export"],
+  "Cells, data and runs:": ["arch", "data", "runs", "study"],
+  "This program:": ["setup", "config", "bench", "doctor"],
+};
+
 /** The whole command line as commander sees it. */
 export function buildProgram(): Command {
   const program = newProgram("ista-nas")
     .description("Finds convolutional networks for your images by sparse coding (ISTA-NAS, NeurIPS 2020).")
     .version(packageVersion, "--version", "print the version")
     .option("--json", "print results and errors as JSON")
+    .option("--quiet", "say nothing of how it goes; warnings, errors and results stay")
     .option("--verbose", "print the stack of errors")
     .option(
       "--plugin <file>",
@@ -45,6 +54,10 @@ export function buildProgram(): Command {
   registerBench(program);
   registerDoctor(program);
   registerSetup(program);
+  program.commandsGroup("This program:").helpCommand("help [command]", "display help for a command");
+  for (const [heading, names] of Object.entries(commandGroups))
+    for (const command of program.commands.filter((one) => names.includes(one.name())))
+      command.helpGroup(heading);
   return addExamples(program, [
     ["demo", "the whole course on images that ship with the program"],
     ["search --data my-pictures --image-size 32", "find cells for your own pictures (train/CLASS/*.jpg)"],

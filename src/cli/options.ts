@@ -20,6 +20,35 @@ function flagOption(option: RunOption): Option {
   );
 }
 
+/** Headings of the help, and the options below them; others stand with the flags that are no options of a run. */
+const headings: Readonly<Record<string, readonly string[]>> = {
+  "Images:": [
+    ...["data", "imageSize", "fit", "splitSeed", "limitTrain", "limitTest", "validationFraction"],
+    ...["augmentation", "cutout", "colorJitter", "normalisation", "skipBroken", "prefetch"],
+  ],
+  "Network:": [
+    ...["space", "arch", "cells", "channels", "stem", "auxiliaryWeight", "poolBatchNorm", "initFrom"],
+    ...["maxParams", "maxMultAdds"],
+  ],
+  "Training:": [
+    ...["epochs", "batchSize", "microBatch", "learningRate", "finalLearningRate", "schedule", "warmupEpochs"],
+    ...[
+      "weightDecay",
+      "momentum",
+      "nesterov",
+      "gradientClip",
+      "labelSmoothing",
+      "dropPath",
+      "weightAveraging",
+    ],
+  ],
+  "Search:": ["method", "table", "rankedArchitectures", "control", "thenTrain", "trainPreset"],
+  "Machine and checkpoints:": [...["seed", "threads", "device", "recompute", "saveEvery", "keepCheckpoints"]],
+};
+
+const headingOf = (key: string): string | undefined =>
+  Object.keys(headings).find((heading) => headings[heading].includes(key));
+
 /** Adds `--preset`, `--config` and a flag for each option of the schema. */
 export function addConfigOptions(command: Command, kind: RunKind): Command {
   const names = Object.keys(presets).filter((name) => presets[name].kind === kind);
@@ -29,7 +58,8 @@ export function addConfigOptions(command: Command, kind: RunKind): Command {
     for (const option of options) {
       if (option.key === "preset") continue;
       const made = flagOption(option);
-      command.addOption(heading === null ? made : made.helpGroup(`${heading}:`));
+      const group = heading === null ? headingOf(option.key) : `${heading}:`;
+      command.addOption(group === undefined ? made : made.helpGroup(group));
       if (option.type === "boolean") command.addOption(new Option(`--no-${option.flag}`).hideHelp());
     }
   }

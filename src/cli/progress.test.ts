@@ -11,8 +11,8 @@ afterEach(() => {
   process.env = saved;
 });
 
-function screen(isTTY: boolean, quiet = false) {
-  const stream = Object.assign(new PassThrough(), { isTTY, columns: 120 }) as unknown as NodeJS.WriteStream;
+function screen(isTTY: boolean, quiet = false, columns = 120) {
+  const stream = Object.assign(new PassThrough(), { isTTY, columns }) as unknown as NodeJS.WriteStream;
   let now = 0;
   const progress = new Progress({ stream, clock: () => now, quiet });
   return {
@@ -43,8 +43,24 @@ describe("on a terminal", () => {
     const line = written().split("\u001b[2K").at(-1);
     // 75 steps of this epoch and 200 of the next two, 2 a second.
     expect(line).toBe(
-      "search 2/4  █████░░░░░░░░░░░░░░░  25/100  loss 1.2346  accuracy 50.0 %  128 images/s  left 2 min 18 s",
+      "search 2/4  left 2 min 18 s  █████░░░░░░░░░░░░░░░  25/100  loss 1.2346  accuracy 50.0 %  128 images/s",
     );
+  });
+
+  it.each([
+    [80, "search 2/4  left 2 min 18 s  25/100  loss 1.2346  accuracy 50.0 %  128 images/s"],
+    [70, "search 2/4  left 2 min 18 s  25/100  loss 1.2346  accuracy 50.0 %"],
+    [60, "search 2/4  left 2 min 18 s  25/100  loss 1.2346"],
+    [40, "search 2/4  left 2 min 18 s  25/100"],
+    [20, "search 2/4"],
+    // Some terminals do not say how wide they are.
+    [0, "search 2/4  left 2 min 18 s  25/100  loss 1.2346  accuracy 50.0 %  128 images/s"],
+  ])("%d columns wide, says first how much time is left, and whole words only", (columns, expected) => {
+    const { progress, wait, written } = screen(true, false, columns);
+    progress.update(state(24));
+    wait(0.5);
+    progress.update(state(25, { loss: 1.23456, accuracy: 0.5 }));
+    expect(written().split("\u001b[2K").at(-1)).toBe(expected);
   });
 
   it("is not rewritten more often than is seen, and never wider than the window", () => {
@@ -90,8 +106,8 @@ describe("in a pipe", () => {
     expect(written()).toBe(
       [
         "search 2/4  0/100",
-        "search 2/4  15/100  64.0 images/s  left 4 min 45 s",
-        "search 2/4  30/100  64.0 images/s  left 4 min 30 s",
+        "search 2/4  left 4 min 45 s  15/100  64.0 images/s",
+        "search 2/4  left 4 min 30 s  30/100  64.0 images/s",
         "",
       ].join("\n"),
     );
@@ -108,7 +124,7 @@ describe("in a pipe", () => {
     wait(16);
     progress.update(state(5, { epoch: 1 }));
     // 4 steps of 64 images in 16 seconds; 95 and 300 steps are left.
-    expect(written()).toBe("search 1/4  5/100  16.0 images/s  left 26 min 20 s\n");
+    expect(written()).toBe("search 1/4  left 26 min 20 s  5/100  16.0 images/s\n");
   });
 });
 

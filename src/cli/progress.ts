@@ -63,9 +63,13 @@ export class Progress {
     if (!this.quiet && this.onTerminal) this.rewrite(line);
   }
 
+  /** What a line may take of the window without being broken. */
+  private get width(): number {
+    return (this.stream.columns || 80) - 1;
+  }
+
   private rewrite(line: string): void {
-    const width = this.stream.columns ?? 80;
-    this.stream.write(`${clearLine}${line.slice(0, width - 1)}`);
+    this.stream.write(`${clearLine}${line.slice(0, this.width)}`);
     this.lineIsOpen = true;
   }
 
@@ -112,17 +116,22 @@ export class Progress {
 
   private line({ phase, epoch, epochs, step, steps, loss, accuracy }: ProgressState): string {
     const filled = Math.min(barWidth, Math.floor((barWidth * step) / Math.max(1, steps)));
+    // What is wanted most comes first: where the window is narrow, the bar goes, and then what is last.
     const parts = [`${phase} ${epoch}/${epochs}`];
-    if (this.onTerminal) parts.push(`${"█".repeat(filled)}${"░".repeat(barWidth - filled)}`);
-    parts.push(`${step}/${steps}`);
-    if (loss !== undefined) parts.push(`loss ${loss.toFixed(4)}`);
-    if (accuracy !== undefined) parts.push(`accuracy ${formatPercent(accuracy, 1)}`);
-    if (this.speed !== null) parts.push(`${this.speed.toPrecision(3)} images/s`);
     if (this.stepsPerSecond !== null && this.stepsPerSecond > 0) {
       const inEpoch = (steps - step) / this.stepsPerSecond;
       const inAll = inEpoch + ((epochs - epoch) * steps) / this.stepsPerSecond;
       parts.push(`left ${formatDuration(inAll)}`);
     }
+    const bar = parts.length;
+    parts.push(`${step}/${steps}`);
+    if (loss !== undefined) parts.push(`loss ${loss.toFixed(4)}`);
+    if (accuracy !== undefined) parts.push(`accuracy ${formatPercent(accuracy, 1)}`);
+    if (this.speed !== null) parts.push(`${this.speed.toPrecision(3)} images/s`);
+    if (!this.onTerminal) return parts.join("  ");
+    const whole = parts.toSpliced(bar, 0, `${"█".repeat(filled)}${"░".repeat(barWidth - filled)}`).join("  ");
+    if (whole.length <= this.width) return whole;
+    while (parts.length > 1 && parts.join("  ").length > this.width) parts.pop();
     return parts.join("  ");
   }
 }

@@ -6,8 +6,9 @@ import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js"
 // Types only: the modules behind them load the tensor library, and help must not.
 import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
+import { typedLine } from "../study/commands.js";
 import { prepareEngine } from "./engine.js";
-import { wantsJson } from "./frame.js";
+import { wantsJson, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
 import { Progress } from "./progress.js";
@@ -57,10 +58,10 @@ export async function carryOut(
   command: Command,
   run: (control: RunControl) => Promise<RunResult>,
   lastWords: (result: RunResult) => string,
-  howToGoOn = ({ path, summary }: RunResult): string => `ista-nas ${summary.kind} --resume ${path}`,
+  howToGoOn = ({ path, summary }: RunResult): string => typedLine([summary.kind, "--resume", path]),
 ): Promise<void> {
   const json = wantsJson(command);
-  const progress = new Progress({ quiet: json });
+  const progress = new Progress({ quiet: wantsQuiet(command) });
   const interruption = new Interruption((signal) => {
     progress.warn(`${signal}: the present step is finished and saved; once more ends at once`);
   });

@@ -14,17 +14,19 @@ import {
 import { suggestion } from "../base/nearest.js";
 import { printable } from "../base/terminal.js";
 import { formatKnown } from "../formats/accuracy-table.js";
-import {
-  type Comparison,
-  type ComparisonGroup,
-  compareRuns,
-  knownAccuracy,
-  type Spread,
-} from "../run/compare.js";
 import { RunDirectory } from "../run/directory.js";
 import { withTable } from "../run/known-accuracies.js";
 import { describeRun, listRuns, type RunListing } from "../run/listing.js";
-import type { RunSummary } from "../run/summary.js";
+import { knownAccuracy, type RunSummary } from "../run/summary.js";
+import {
+  type ComparedRun,
+  type Comparison,
+  type ComparisonGroup,
+  comparedRun,
+  compareRuns,
+} from "../study/compare.js";
+import type { Estimate } from "../study/estimate.js";
+import { formatProbability } from "../study/report-text.js";
 import { addExamples, printResult } from "./frame.js";
 
 export function registerRuns(program: Command): void {
@@ -45,7 +47,7 @@ export function registerRuns(program: Command): void {
 
   const compare = runs
     .command("compare")
-    .description("compare finished runs; seeds of one architecture are averaged");
+    .description("compare finished runs; those that differ in the seed alone are averaged");
   compare.argument("<runs...>", "run directories, or their names in ./runs");
   compare.option(
     "--table <file>",
@@ -53,7 +55,7 @@ export function registerRuns(program: Command): void {
   );
   compare.action((names: string[]) => {
     const { table } = compare.opts<{ table?: string }>();
-    const found = names.map((name) => summaryOf(findRun(name)));
+    const found = names.map((name) => runToCompare(findRun(name)));
     const comparison = compareRuns(table === undefined ? found : withTable(found, table));
     printResult(compare, comparison, () => formatComparison(comparison));
   });
@@ -163,21 +165,36 @@ function summaryFacts(summary: RunSummary): [string, string][] {
 }
 
 /** @throws IstaError RUN_NOT_FOUND for folders that are no run or have no outcome yet. */
-export function summaryOf(path: string): { path: string; name: string; summary: RunSummary } {
-  const run = RunDirectory.open(path, "read");
-  const summary = run.summary();
+export function runToCompare(path: string): ComparedRun {
+  const summary = RunDirectory.open(path, "read").summary();
   if (summary === null) {
     throw new IstaError("RUN_NOT_FOUND", `${path}: it has no summary.json yet; let it finish, or resume it`);
   }
-  return { path, name: run.name, summary };
+  return comparedRun(path, summary);
 }
 
-const spread = (value: Spread | null, format: (value: number) => string): string =>
+const spread = (value: Estimate | null, format: (value: number) => string): string =>
   value === null
     ? "-"
-    : value.count < 2
+    : value.deviation === null
       ? format(value.mean)
       : `${format(value.mean)} ± ${format(value.deviation)}`;
+
+/** The accuracy that says most of a group. */
+const mainAccuracy = (group: ComparisonGroup): Estimate | null =>
+  group.testAccuracy ?? group.validationAccuracy;
+
+function interval(group: ComparisonGroup): string {
+  const found = mainAccuracy(group)?.interval;
+  if (!found) return "-";
+  const [low, high] = found.map((value) => (100 * value).toFixed(2));
+  return `${low} to ${high} %`;
+}
+
+const differences = ({ differs }: ComparisonGroup): string =>
+  Object.entries(differs)
+    .map(([key, value]) => `${key} ${value.length > 24 ? `${value.slice(0, 24)}...` : value}`)
+    .join(", ");
 
 const groupColumns: Column<ComparisonGroup>[] = [
   { title: "ARCHITECTURE", cell: (group) => group.arch },
@@ -187,6 +204,7 @@ const groupColumns: Column<ComparisonGroup>[] = [
   { title: "SEEDS", align: "right", cell: (group) => String(group.seeds.length) },
   { title: "TEST", align: "right", cell: (group) => spread(group.testAccuracy, accuracy) },
   { title: "VALIDATION", align: "right", cell: (group) => spread(group.validationAccuracy, accuracy) },
+  { title: "95 % INTERVAL", align: "right", cell: interval },
   { title: "PARAMS", align: "right", cell: (group) => spread(group.parameters, formatCount) },
   { title: "MULT-ADDS", align: "right", cell: (group) => spread(group.multiplyAdds, formatCount) },
   { title: "TIME", align: "right", cell: (group) => spread(group.seconds, formatDuration) },
@@ -230,7 +248,7 @@ const known = (value: number): string => `${value.toFixed(2)} %`;
 const tau = (value: number): string => value.toFixed(3);
 
 export function formatComparison(comparison: Comparison): string {
-  const { runs, groups } = comparison;
+  const { runs, groups, repeated } = comparison;
   const table = formatTable(runs, [
     ...runColumns,
     ...findingColumns<Comparison["runs"][number]>(comparison, (run, column) => {
@@ -239,13 +257,39 @@ export function formatComparison(comparison: Comparison): string {
     }),
   ]);
   // Without repeated architectures the second table would say the first again.
-  if (groups.every((group) => group.seeds.length < 2)) return table;
+  if (groups.every((group) => group.seeds.length < 2) && repeated.length === 0) return table;
   const columns = [
     ...groupColumns,
     ...findingColumns<ComparisonGroup>(comparison, (group, column) => {
       if (column.kind === "known") return spread(group.knownAccuracies[column.name], known);
       return column.kind === "gap" ? spread(group.projectionGap, accuracy) : spread(group.kendallTau, tau);
     }),
+    ...(groups.some((group) => differences(group) !== "")
+      ? [{ title: "DIFFERS IN", cell: (group: ComparisonGroup) => printable(differences(group)) }]
+      : []),
   ];
-  return `${table}\n\nmean ± standard deviation over runs of one kind, preset and space:\n${formatTable(groups, columns)}`;
+  return [
+    table,
+    "",
+    "mean ± standard deviation over runs that differ in the seed alone (random cells: alike but for the cells):",
+    formatTable(groups, columns),
+    ...pairLines(comparison),
+    ...repeated.map(({ name, of }) => `${name} repeats ${of}, seed and all: counted once`),
+  ].join("\n");
+}
+
+/** Differences between groups that share seeds, with how often chance alone would give as much. */
+function pairLines({ groups, pairs }: Comparison): string[] {
+  const name = (index: number): string => {
+    const group = groups[index];
+    const differs = differences(group);
+    return printable(differs === "" ? group.arch : `${group.arch} (${differs})`);
+  };
+  const points = (share: number): string => `${share < 0 ? "" : "+"}${(100 * share).toFixed(2)}`;
+  return pairs.map(({ first, second, column, seeds, difference: { mean, interval, permutation } }) => {
+    const range =
+      interval === null ? "" : ` (95 % interval ${points(interval[0])} to ${points(interval[1])})`;
+    const what = column === "testAccuracy" ? "test" : "validation";
+    return `${name(first)} minus ${name(second)}: ${points(mean)} points ${what}${range}, p = ${formatProbability(permutation.p)} by sign flips over ${seeds.length} seeds that both have`;
+  });
 }

@@ -11,22 +11,26 @@ import { presets } from "../config/presets.js";
 import type { RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
 import { isFinished, standingOf, trainingPath } from "../run/go-on.js";
+import { typedLine } from "../study/commands.js";
 import { addExamples, printResult } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
-import { trainedWords } from "./train.js";
+import { nextUse, trainedWords } from "./train.js";
 
-function searchedWords({ path, summary }: RunResult, oneStage: boolean): string {
-  const size = `${formatCount(summary.parameters ?? 0)} parameters, ${formatCount(summary.multiplyAdds ?? 0)} mult-adds`;
+function searchedWords({ path, summary }: RunResult, { method, data, imageSize }: SearchConfig): string {
+  const oneStage = findMethodOptions(method).trainsNetwork === true;
+  const counts = `${formatCount(summary.parameters ?? 0)} parameters, ${formatCount(summary.multiplyAdds ?? 0)} mult-adds`;
   const lines = [
-    `Found ${join(path, "genotype.json")} in ${formatDuration(summary.seconds)} (${size} at its size in the search); drawing: ${join(path, "cells.svg")}`,
+    `Found ${join(path, "genotype.json")} in ${formatDuration(summary.seconds)} (${counts} at its size in the search); drawing: ${join(path, "cells.svg")}`,
   ];
-  if (!oneStage) return [...lines, `Next: ista-nas train --arch ${path} --data DIR`].join("\n");
+  if (!oneStage) {
+    const size = imageSize === null ? [] : ["--image-size", String(imageSize)];
+    const next = typedLine(["train", "--arch", path, "--data", data ?? "DIR", ...size]);
+    return [...lines, `Next: ${next}`].join("\n");
+  }
   const figure =
     summary.testAccuracy === null ? "" : `, test accuracy ${formatPercent(summary.testAccuracy)}`;
   lines.push(`Trained network: ${join(path, "model.safetensors")}${figure}`);
-  return [...lines, `Next: ista-nas predict ${path} PICTURE, or ista-nas export ${path} --format onnx`].join(
-    "\n",
-  );
+  return [...lines, nextUse(path)].join("\n");
 }
 
 /** @throws IstaError CONFIG_VALUE where there is no such preset of a training */
@@ -115,14 +119,11 @@ export function registerSearch(program: Command): void {
           const found = before ?? (await runSearch(request, control));
           const config = configOf(found);
           if (found.status === "interrupted" || !config.thenTrain) return found;
-          control.observer.line(searchedWords(found, false).split("\n")[0]);
+          control.observer.line(searchedWords(found, config).split("\n")[0]);
           trained = true;
           return runTraining(followingTraining(config, found), control);
         },
-        (result) =>
-          trained
-            ? trainedWords(result)
-            : searchedWords(result, findMethodOptions(configOf(result).method).trainsNetwork === true),
+        (result) => (trained ? trainedWords(result) : searchedWords(result, configOf(result))),
       );
     });
   addRunOptions(command, "search").option(

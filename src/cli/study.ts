@@ -25,7 +25,7 @@ import {
   type ReportFormat,
   reportFormats,
 } from "../study/report-text.js";
-import { addExamples, printResult, wantsJson } from "./frame.js";
+import { addExamples, printResult, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { wholeNumber } from "./model-options.js";
 import { addConfigOptions, configLayers } from "./options.js";
@@ -191,7 +191,7 @@ async function runStudy(command: Command, file: string | undefined): Promise<voi
   const threads = { count: wanted.threads ?? share, wanted: wanted.threads !== null };
   const study = openAndTell(wanted);
   try {
-    const outcomes = await execute(study, threads, jobs, wantsJson(command));
+    const outcomes = await execute(study, threads, jobs, wantsQuiet(command));
     if (outcomes === null) {
       process.exitCode = interruptedStatus;
       printResult(

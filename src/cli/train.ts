@@ -3,8 +3,13 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
 import type { RunResult } from "../course/execute.js";
+import { typedLine } from "../study/commands.js";
 import { addExamples } from "./frame.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
+
+/** What to do with the network of a run. */
+export const nextUse = (path: string): string =>
+  `Next: ${typedLine(["predict", path, "PICTURE"])}, or ${typedLine(["export", path, "--format", "onnx"])}`;
 
 /** What a finished training has to say. */
 export function trainedWords({ path, summary }: RunResult): string {
@@ -13,7 +18,7 @@ export function trainedWords({ path, summary }: RunResult): string {
   const figure = accuracy === null ? "" : `: ${which} accuracy ${formatPercent(accuracy)}`;
   return [
     `Trained ${summary.arch} (${formatCount(summary.parameters ?? 0)} parameters) in ${formatDuration(summary.seconds)}${figure}; network: ${join(path, "model.safetensors")}`,
-    `Next: ista-nas predict ${path} PICTURE, or ista-nas export ${path} --format onnx`,
+    nextUse(path),
   ].join("\n");
 }
 

@@ -1,5 +1,5 @@
 // A run's configuration: defaults < preset < configuration file < flags, checked by one schema; and what may change on resume.
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
 import { suggestion } from "../base/nearest.js";
@@ -13,6 +13,9 @@ import { presets } from "./presets.js";
 import type { ConfigOf, RunKind } from "./schema.js";
 
 export type { ConfigOf, RunKind, SearchConfig, SearchInput, TrainConfig, TrainInput } from "./schema.js";
+
+/** What `data` is called that ships with the program. */
+const bundled = "bundled";
 
 /** Larger configuration files are refused unread. */
 const maximumConfigBytes = 1 << 20;
@@ -160,6 +163,8 @@ function check<Kind extends RunKind>(
     throw new IstaError("CONFIG_VALUE", [...problems.values()].join("; "));
   }
   const config = result.data as ConfigOf[Kind];
+  // A run is gone on with, and its network evaluated, from other folders as well.
+  if (config.data !== null && config.data !== bundled) config.data = resolve(config.data);
   if (config.threads === 0) config.threads = usefulThreads();
   return config;
 }
@@ -266,5 +271,5 @@ export function dataFolder(data: string | null): string {
       "--data DIR: expected a folder with images, none was named; try --data bundled",
     );
   }
-  return data === "bundled" ? join(packageFolder, "assets", "fashion-mnist-small") : data;
+  return data === bundled ? join(packageFolder, "assets", "fashion-mnist-small") : data;
 }

@@ -62,7 +62,14 @@ const shared = {
     .default(false)
     .describe("Nesterov's momentum: the gradient counts once more on top of it"),
   gradientClip: notNegative("largest global norm of the gradient; 0 = not clipped").default(5),
-  seed: z.int().min(0).max(4294967295).default(0).describe("seed of every random number of the run"),
+  seed: z
+    .int()
+    .min(0)
+    .max(Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe(
+      "seed of every random number of the run; from 4294967296 on its streams are drawn from 128 bits instead of 32",
+    ),
   threads: count("threads of the tensor engine; 0 = one per core", 0).default(0),
   recompute: z
     .boolean()

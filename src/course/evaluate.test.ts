@@ -43,7 +43,7 @@ describe("evaluate", () => {
         confusion[label][order[0]] += 1;
       }
     }
-    const found = (await evaluate(network, source))!;
+    const found = (await evaluate(network, source, { confusion: true }))!;
     expect(found.count).toBe(36);
     expect(found.loss).toBeCloseTo(expected.loss, 5);
     expect(found.top1).toBeCloseTo(expected.top1, 12);
@@ -64,7 +64,8 @@ describe("evaluate", () => {
   });
 
   it("does not depend on how the images are batched", async () => {
-    const whole = (await evaluate(network, source))!;
+    const whole = (await evaluate(network, source, { confusion: true }))!;
+    expect((await evaluate(network, source))!.confusion).toEqual([]);
     const batches = await Promise.all(
       Array.from({ length: source.batchCount }, (_, i) => source.batch(0, i)),
     );
@@ -77,7 +78,7 @@ describe("evaluate", () => {
         count: half,
       }));
     });
-    const found = (await evaluate(network, givenBatches(halves, source)))!;
+    const found = (await evaluate(network, givenBatches(halves, source), { confusion: true }))!;
     expect(found.loss).toBeCloseTo(whole.loss, 5);
     expect(found.confusion).toEqual(whole.confusion);
   });

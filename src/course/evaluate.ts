@@ -14,7 +14,7 @@ export interface Evaluation {
   readonly top1: number;
   /** Share of images whose class is among the five most probable ones; 1 with five classes or fewer. */
   readonly top5: number;
-  /** confusion[c][p]: images of class c whose most probable class is p. */
+  /** confusion[c][p]: images of class c whose most probable class is p; empty where it was not asked for. */
   readonly confusion: readonly (readonly number[])[];
   /** Seconds in the network, data loading left out. */
   readonly seconds: number;
@@ -51,10 +51,15 @@ export async function evaluate(
     weights?: ForwardOptions["weights"];
     stop?: () => boolean;
     onBatch?: (done: number) => void;
+    /** Whether to count which class is taken for which. */
+    confusion?: boolean;
   } = {},
 ): Promise<Evaluation | null> {
   const classes = source.classes.length;
-  const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  // With ten thousand classes it has a hundred million entries, which nobody looks at after an epoch.
+  const confusion = Array.from({ length: options.confusion ? classes : 0 }, () =>
+    new Array<number>(classes).fill(0),
+  );
   const sums = { count: 0, loss: 0, top1: 0, top5: 0, seconds: 0 };
   for (let index = 0; index < source.batchCount; index++) {
     const batch = await source.batch(0, index);
@@ -66,7 +71,8 @@ export async function evaluate(
     for (const [row, rank] of ranksOfLabels(logits, batch.labels).entries()) {
       if (rank === 0) sums.top1 += 1;
       if (rank < 5) sums.top5 += 1;
-      confusion[batch.labels[row]][mostProbable(logits.subarray(row * classes, (row + 1) * classes))] += 1;
+      if (options.confusion)
+        confusion[batch.labels[row]][mostProbable(logits.subarray(row * classes, (row + 1) * classes))] += 1;
     }
     options.onBatch?.(index + 1);
     await new Promise(setImmediate);

@@ -92,6 +92,12 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     setThreads(config.threads);
     sources = await openSources(config);
     for (const warning of sources.warnings) observer.warn(warning);
+    if (opened !== null) requireSameData(opened, config.data, sources);
+    if (config.validationFraction > 0 && sources.validation === null)
+      throw new IstaError(
+        "CONFIG_VALUE",
+        `--validation-fraction ${config.validationFraction}: expected images to be held out, of so few training images (${sources.training.exampleCount}) that is none; use a larger share or more images`,
+      );
     const description = work.plan(config, sources, opened);
     if (device.isHost) {
       const warning = checkMemory(description, {
@@ -175,6 +181,19 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     await sources?.close();
     run?.close();
   }
+}
+
+/**
+ * A run goes on with the images that it began with: with others, or with classes in another order, its figures would mean nothing.
+ * @throws IstaError DATA_CHANGED
+ */
+function requireSameData({ meta, path }: RunDirectory, data: string | null, sources: Sources): void {
+  // Runs of an earlier program do not say what they began with.
+  if (meta.dataIdentity === null || sources.identity() === meta.dataIdentity) return;
+  throw new IstaError(
+    "DATA_CHANGED",
+    `--resume: expected the images and the classes that ${path} began with, those in ${data} are others (now ${sources.classes.length} classes: ${sources.classes.slice(0, 10).join(", ")}); put them back as they were, or start a new run`,
+  );
 }
 
 /** Takes the state of the last checkpoint; a run that was ended before its first one begins again. */

@@ -26,6 +26,8 @@ export interface EpochOutcome {
   readonly score: number | null;
   /** Lines for the user, besides the one with the figures. */
   readonly lines: readonly string[];
+  /** What was scored, where the end of the epoch has changed the course since; the checkpoint `best` is made of it. */
+  readonly scored?: CheckpointContents;
   /** The architecture as it is now, for a search. */
   readonly genotype?: Genotype;
 }
@@ -187,16 +189,15 @@ export async function runCourse(
   position: Position,
   { run, observer, stop, saveEvery, keepCheckpoints, processorSeconds }: LoopOptions,
 ): Promise<"finished" | "interrupted"> {
-  const contents = (): CheckpointContents => {
-    const { tensors, state } = course.save();
+  const contents = ({ tensors, state } = course.save()): CheckpointContents => {
     return {
       tensors,
       state: { position: { ...position, processorSeconds: processorSeconds() }, course: state },
     };
   };
   /** Whether it could be saved; where not, the run goes on and tries again next time. */
-  const save = (name: string): boolean => {
-    const warning = run.trySaveCheckpoint(name, contents());
+  const save = (name: string, saved?: CheckpointContents): boolean => {
+    const warning = run.trySaveCheckpoint(name, contents(saved));
     if (warning !== null) observer.warn(warning);
     return warning === null;
   };
@@ -285,7 +286,7 @@ export async function runCourse(
       epochWaitSeconds: 0,
     });
     // `last` comes last: a run that is killed in between does the epoch again, and these with it.
-    if (better && !save("best")) position.bestScore = bestBefore;
+    if (better && !save("best", outcome.scored)) position.bestScore = bestBefore;
     if (keepCheckpoints > 0) {
       save(epochName(finishedEpoch));
       warn(run.attempt(() => run.pruneEpochCheckpoints(keepCheckpoints)));

@@ -2,10 +2,12 @@
 import { join } from "node:path";
 import { drawSvg } from "../drawing/cells.js";
 import { type Model, writeModel } from "../formats/model-file.js";
+import type { Checkpoint } from "../run/checkpoint.js";
 import type { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
 import type { Architecture } from "../space/space.js";
 import type { Evaluation } from "./evaluate.js";
+import { readPosition } from "./loop.js";
 
 /** The trained network of a run. */
 export const modelFileName = "model.safetensors";
@@ -25,9 +27,22 @@ export function writeRunModel(run: RunDirectory, model: Model): void {
   writeModel(join(run.path, modelFileName), model);
 }
 
-/** The part of a summary that an evaluation on the test images fills. */
-export function testFigures(found: Evaluation | null): Pick<RunSummary, "testAccuracy" | "testLoss"> {
-  return { testAccuracy: found?.top1 ?? null, testLoss: found?.loss ?? null };
+/** The part of a summary that an evaluation on the test images fills; `warn` is told of a loss that is no number. */
+export function testFigures(
+  found: Evaluation | null,
+  warn: (text: string) => void,
+): Pick<RunSummary, "testAccuracy" | "testLoss"> {
+  const isNumber = found !== null && Number.isFinite(found.loss);
+  if (found !== null && !isNumber)
+    warn(
+      "the loss on the test images is not a number: the trained network gives outputs that are not finite, and images with such ones count as wrong; train again with a smaller --learning-rate",
+    );
+  return { testAccuracy: found?.top1 ?? null, testLoss: isNumber ? found.loss : null };
+}
+
+/** The validation accuracy of the weights in a checkpoint that was made because of it, of a training. @throws IstaError CHECKPOINT_DAMAGED */
+export function scoreOf({ state }: Checkpoint): number | null {
+  return readPosition((state as { position?: unknown } | null)?.position).bestScore;
 }
 
 /** The last validation accuracy that was recorded. */

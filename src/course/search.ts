@@ -250,6 +250,7 @@ export class SearchCourse implements ResumableCourse {
       if (found === null) return null;
     }
     const lossBeforeRecovery = await this.recoveryLoss();
+    const scored = found === null ? undefined : this.save();
     const { record, lines, ranked = true } = await this.search.endOfEpoch(epoch, found);
     const lossAfterRecovery = await this.recoveryLoss();
     const newConnections = this.exploration.noteAnswer(this.search.selection);
@@ -259,6 +260,7 @@ export class SearchCourse implements ResumableCourse {
     const { knownAccuracies } = this;
     return {
       score: found === null || !ranked ? null : found.top1,
+      scored,
       record: {
         validationLoss: found?.loss ?? null,
         validationAccuracy: found?.top1 ?? null,

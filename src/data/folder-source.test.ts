@@ -187,9 +187,9 @@ describe("failures", () => {
     const thread = nextThread();
     const source = open({ workers: 1, size: 224 });
     const waiting = [0, 1].map((i) => source.batch(0, i));
-    const outcomes = waiting.map((batch) => expectError(() => batch, "DATA_WORKER", "ended with code"));
+    const outcomes = waiting.map((batch) => expectError(() => batch, "DATA_WORKER", "exited with code"));
     await (await thread).terminate();
     await Promise.all(outcomes);
-    await expectError(() => source.batch(1, 0), "DATA_WORKER", "ended with code");
+    await expectError(() => source.batch(1, 0), "DATA_WORKER", "exited with code");
   });
 });

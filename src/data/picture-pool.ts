@@ -1,8 +1,7 @@
 // A pool of threads that make batches of pictures, so that decoding goes on while a training step blocks this thread.
 
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import { fileURLToPath } from "node:url";
+import { Piscina } from "piscina";
 import { type ErrorCode, IstaError } from "../base/errors.js";
 import type { Augmentation } from "./augmentation.js";
 import type { RandomResizedCrop } from "./picture.js";
@@ -16,7 +15,6 @@ export interface PictureAugmentation extends Augmentation {
 
 /** One batch to be made: what a worker is sent. */
 export interface PictureJob {
-  readonly id: number;
   readonly paths: readonly string[];
   readonly size: number;
   readonly resizeRatio: number;
@@ -33,36 +31,24 @@ export interface PictureBatch {
   readonly broken: readonly { readonly position: number; readonly reason: string }[];
 }
 
-/** What a worker sends back. */
+/** What a worker sends back; an error by code and message, since its class does not survive the way between threads. */
 export type PictureReply =
-  | ({ readonly id: number } & PictureBatch)
-  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };
+  | PictureBatch
+  | { readonly error: { readonly code: ErrorCode; readonly message: string } };
 
-interface Pending {
-  resolve(batch: PictureBatch): void;
-  reject(error: Error): void;
-}
+/** The worker module beside this one; only a checkout has TypeScript source, which its tests load in a way of their own. */
+const worker = fileURLToPath(
+  new URL(
+    import.meta.url.endsWith(".ts") ? "../../test/support/picture-worker.mjs" : "./picture-worker.js",
+    import.meta.url,
+  ),
+);
 
-interface Member {
-  readonly worker: Worker;
-  readonly pending: Map<number, Pending>;
-}
-
-/** Starts the worker module beside this one: the compiled file, or, under the tests, the TypeScript source. */
-function startWorker(): Worker {
-  const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
-  const file = fileURLToPath(new URL(`./picture-worker${extension}`, import.meta.url));
-  if (extension === ".js") return new Worker(file);
-  // Only a checkout has TypeScript source, and its test runner brings Vite, which loads it.
-  const vite = pathToFileURL(createRequire(import.meta.url).resolve("vite")).href;
-  const code = `import(${JSON.stringify(vite)}).then(({ runnerImport }) =>
-    runnerImport(${JSON.stringify(file)}, { configFile: false, logLevel: "error" }))`;
-  return new Worker(code, { eval: true });
-}
+/** More jobs than ever wait for one worker: all are sent to it at once, so that it goes on while this thread is blocked. */
+const queuedJobs = 1000;
 
 export class PicturePool {
-  private readonly members: Member[] = [];
-  private nextId = 0;
+  private threads: Piscina<PictureJob, PictureReply> | undefined;
   private failure: IstaError | undefined;
 
   constructor(private readonly workerCount: number) {}
@@ -71,61 +57,48 @@ export class PicturePool {
    * Queues a job with the least busy worker, whose queue goes on without this thread.
    * Throws DATA_PICTURE, DATA_LIMIT and FILE_* errors of the pictures, and DATA_WORKER if a worker ended.
    */
-  run(job: Omit<PictureJob, "id">): Promise<PictureBatch> {
-    if (this.failure !== undefined) return Promise.reject(this.failure);
-    while (this.members.length < this.workerCount) this.members.push(this.start());
-    const member = this.members.reduce((best, other) =>
-      other.pending.size < best.pending.size ? other : best,
-    );
-    const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      member.pending.set(id, { resolve, reject });
-      // A worker without work does not keep the process alive.
-      member.worker.ref();
-      member.worker.postMessage({ ...job, id } satisfies PictureJob);
-    });
+  async run(job: PictureJob): Promise<PictureBatch> {
+    if (this.failure !== undefined) throw this.failure;
+    this.threads ??= this.start();
+    let reply: PictureReply;
+    try {
+      reply = await this.threads.run(job);
+    } catch (cause) {
+      throw this.fail(cause as Error);
+    }
+    if ("error" in reply) throw new IstaError(reply.error.code, reply.error.message);
+    return reply;
   }
 
   /** Ends the workers; jobs under way fail with DATA_WORKER. */
   async close(): Promise<void> {
-    this.fail(
-      new IstaError(
-        "DATA_WORKER",
-        "pictures: expected an open source of batches, it was closed; open it again",
-      ),
+    this.failure ??= new IstaError(
+      "DATA_WORKER",
+      "pictures: expected an open source of batches, it was closed; open it again",
     );
-    await Promise.all(this.members.map(({ worker }) => worker.terminate()));
+    await this.threads?.destroy();
   }
 
-  private start(): Member {
-    const member: Member = { worker: startWorker(), pending: new Map() };
-    const { worker, pending } = member;
-    worker.on("message", (reply: PictureReply) => {
-      const waiting = pending.get(reply.id);
-      pending.delete(reply.id);
-      if (pending.size === 0) worker.unref();
-      if ("error" in reply) waiting?.reject(new IstaError(reply.error.code, reply.error.message));
-      else waiting?.resolve(reply);
+  private start(): Piscina<PictureJob, PictureReply> {
+    const threads = new Piscina<PictureJob, PictureReply>({
+      filename: worker,
+      minThreads: this.workerCount,
+      maxThreads: this.workerCount,
+      concurrentTasksPerWorker: queuedJobs,
+      recordTiming: false,
     });
-    const ended = (what: string, cause?: unknown): void =>
-      this.fail(
-        new IstaError(
-          "DATA_WORKER",
-          `pictures: expected the decoding thread to go on, it ${what}; run again`,
-          { cause },
-        ),
-      );
-    worker.on("error", (error) => ended(`failed: ${error.message.split("\n")[0]}`, error));
-    worker.on("exit", (code) => ended(`ended with code ${code}`));
-    return member;
+    // Of a worker that failed without a job.
+    threads.on("error", (error: Error) => this.fail(error));
+    return threads;
   }
 
   /** The first failure stays; every waiting job gets it. */
-  private fail(error: IstaError): void {
-    this.failure ??= error;
-    for (const { pending } of this.members) {
-      for (const { reject } of pending.values()) reject(this.failure);
-      pending.clear();
-    }
+  private fail(cause: Error): IstaError {
+    this.failure ??= new IstaError(
+      "DATA_WORKER",
+      `pictures: expected the decoding thread to go on, it failed: ${cause.message.split("\n")[0]}; run again`,
+      { cause },
+    );
+    return this.failure;
   }
 }

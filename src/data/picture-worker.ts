@@ -1,6 +1,6 @@
 // The thread that decodes and augments the pictures of a batch; started by the pool, one batch after the other.
 
-import { parentPort } from "node:worker_threads";
+import { move, transferableSymbol, valueSymbol } from "piscina";
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { augmentImage } from "./augmentation.js";
@@ -16,7 +16,7 @@ const picturesInFlight = 4;
  * nor a broken one among them changes what happens to the others.
  */
 async function makeBatch(job: PictureJob): Promise<PictureReply> {
-  const { id, paths, size, augmentation } = job;
+  const { paths, size, augmentation } = job;
   const shape = { channels: 3, height: size, width: size } as const;
   const values = 3 * size * size;
   const images = new Float32Array(paths.length * values);
@@ -37,20 +37,22 @@ async function makeBatch(job: PictureJob): Promise<PictureReply> {
         broken.push({ position, reason: error.message });
       }
     });
-    return { id, images, broken };
+    return { images, broken };
   } catch (error) {
     const { message } = error as Error;
     return {
-      id,
       error: error instanceof IstaError ? { code: error.code, message } : { code: "INTERNAL", message },
     };
   }
 }
 
-let previous: Promise<void> = Promise.resolve();
-parentPort?.on("message", (job: PictureJob) => {
-  previous = previous.then(async () => {
-    const reply = await makeBatch(job);
-    parentPort?.postMessage(reply, "images" in reply ? [reply.images.buffer as ArrayBuffer] : []);
-  });
-});
+let previous: Promise<unknown> = Promise.resolve();
+
+/** Called by the pool; the images go back without being copied. */
+export default async function answer(job: PictureJob): Promise<unknown> {
+  const made = previous.then(() => makeBatch(job));
+  previous = made;
+  const reply = await made;
+  if ("error" in reply) return reply;
+  return move({ [transferableSymbol]: [reply.images.buffer], [valueSymbol]: reply } as never);
+}

@@ -13,6 +13,7 @@ function groupsOf(choices: readonly Choice[]): [group: string, indices: number[]
  * A line per group: the kept candidates of each choice, new ones marked *.
  * @param notes what else to say of a group of choices, by their numbers
  * @param mark stands before a choice
+ * @param shown groups without such a choice are left out
  */
 export function selectionLines(
   choices: readonly Choice[],
@@ -20,8 +21,9 @@ export function selectionLines(
   after: Selection,
   notes: (indices: readonly number[]) => readonly string[] = () => [],
   mark: (index: number) => string = () => "",
+  shown: (index: number) => boolean = () => true,
 ): string[] {
-  const groups = groupsOf(choices);
+  const groups = groupsOf(choices).filter(([, indices]) => indices.some(shown));
   const width = Math.max(...groups.map(([group]) => group.length));
   return groups.map(([group, indices]) => {
     let changed = 0;

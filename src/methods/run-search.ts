@@ -74,7 +74,9 @@ class SearchWork implements RunWork<"search", SearchCourse> {
       );
     const part = { ...this.describe(course, run), ...conclusion };
     const trained = course.search.trainedNetwork?.();
-    const figures = trained && (await this.keepNetwork(course, trained, run, config, sources));
+    const figures =
+      trained &&
+      (await this.keepNetwork(course, trained, run, config, sources, (text) => control.observer.warn(text)));
     const findings = await measureFindings(course, run, config, control);
     return findings && { ...part, ...figures, ...findings };
   }
@@ -92,22 +94,28 @@ class SearchWork implements RunWork<"search", SearchCourse> {
     };
   }
 
-  /** The network that the search has trained, a plain one, with its figures on the test images. */
+  /** The network that the search has trained, a plain one, with its figures on the test images and the held-out ones. */
   private async keepNetwork(
     { architecture, context }: SearchCourse,
     { norms, weights }: ReturnType<NonNullable<Search["trainedNetwork"]>>,
     run: RunDirectory,
     config: SearchConfig,
     sources: Sources,
+    warn: (text: string) => void,
   ) {
     const { shape, device } = context;
-    const { normalisation, resizeRatio, classes, test } = sources;
+    const { normalisation, resizeRatio, classes, test, validation } = sources;
     writeRunModel(run, { architecture, shape, norms, normalisation, resizeRatio, classes, weights });
     const description = evaluationNetwork(architecture, { ...shape, auxiliary: false }, norms);
     const network = new Network(description, { seed: config.seed, device });
     try {
       network.loadStateDict(weights);
-      return testFigures(test === null ? null : await evaluate(network, test));
+      const heldOut = validation === null ? null : await evaluate(network, validation);
+      return {
+        ...testFigures(test === null ? null : await evaluate(network, test), warn),
+        // The last record is of the network before the end of its epoch, which may have changed it.
+        ...(heldOut === null ? {} : { validationAccuracy: heldOut.top1 }),
+      };
     } finally {
       network.dispose();
     }

@@ -173,7 +173,10 @@ export async function evaluateModel(
   try {
     source = await openEvaluationSource(model, request);
     const total = source.batchCount;
-    const found = (await evaluate(network, source, { onBatch: (done) => onBatch?.(done, total) }))!;
+    const found = (await evaluate(network, source, {
+      confusion: true,
+      onBatch: (done) => onBatch?.(done, total),
+    }))!;
     // Counted with the auxiliary head left out, as everywhere.
     const { params, multAdds } = countNetwork(
       evaluationNetwork(model.architecture, model.shape, model.norms),

@@ -1,4 +1,5 @@
 // Predictions of a trained network for picture files.
+import { IstaError } from "../base/errors.js";
 import { decodeImage } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { scope, Tensor } from "../engine/tensor.js";
@@ -10,6 +11,18 @@ export interface Prediction {
   readonly picture: string;
   /** The most probable classes, first the most probable one. */
   readonly classes: readonly { readonly name: string; readonly probability: number }[];
+}
+
+export interface PredictionOptions {
+  /** Classes for each picture, at most. */
+  readonly top: number;
+  /** 0: one per core. */
+  readonly threads: number;
+  readonly device: string;
+  /** Told of pictures that cannot be read, which are left out then; without it the first one is thrown. */
+  readonly onBroken?: (picture: string, error: IstaError) => void;
+  /** Told how many pictures are behind. */
+  readonly onBatch?: (done: number) => void;
 }
 
 /** Pictures that go through the network together. */
@@ -43,15 +56,24 @@ export function softmax(logits: Float32Array): Float64Array {
 export async function predictPictures(
   model: UsableModel,
   pictures: readonly string[],
-  { top, threads, device }: { top: number; threads: number; device: string },
+  { top, threads, device, onBroken, onBatch }: PredictionOptions,
 ): Promise<Prediction[]> {
   const recipe = pictureRecipe(model);
   const network = networkForUse(model, threads, device);
   const predictions: Prediction[] = [];
   try {
     for (let start = 0; start < pictures.length; start += batchSize) {
-      const names = pictures.slice(start, start + batchSize);
-      const decoded = await Promise.all(names.map((name) => decodeImage(name, recipe)));
+      const wanted = pictures.slice(start, start + batchSize);
+      const settled = await Promise.allSettled(wanted.map((name) => decodeImage(name, recipe)));
+      for (const [index, one] of settled.entries()) {
+        if (one.status === "fulfilled") continue;
+        if (onBroken === undefined || !(one.reason instanceof IstaError)) throw one.reason;
+        onBroken(wanted[index], one.reason);
+      }
+      onBatch?.(start + wanted.length);
+      const decoded = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+      if (decoded.length === 0) continue;
+      const names = wanted.filter((_, index) => settled[index].status === "fulfilled");
       const values = decoded[0].length;
       const images = new Float32Array(names.length * values);
       for (const [index, image] of decoded.entries()) images.set(image, index * values);

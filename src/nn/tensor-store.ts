@@ -179,9 +179,17 @@ export function checkStateDict(
     ...list("misshapen", misshapen),
   ];
   if (problems.length > 0) {
+    // DataParallel and torch.compile put a word before every name.
+    const prefix = ["module.", "_orig_mod."].find(
+      (word) => unknown.length > 0 && unknown.every((name) => shapes.has(name.replace(word, ""))),
+    );
+    const reason =
+      prefix === undefined
+        ? "were they made for another genotype, --cells, --channels or number of classes?"
+        : `save the state dict of the network itself, without the prefix ${prefix} of a wrapped one`;
     throw new IstaError(
       "WEIGHTS_MISMATCH",
-      `weights: the tensors do not fit the network: ${problems.join("; ")}; were they made for another genotype, --cells, --channels or number of classes?`,
+      `weights: the tensors do not fit the network: ${problems.join("; ")}; ${reason}`,
     );
   }
 }

@@ -1,4 +1,5 @@
-// From what a user writes for an architecture to the architecture: a run directory, a genotype file, a name, or random:SEED.
+// From what a user writes for an architecture to the architecture: a run directory, a genotype file (FILE:NAME where it has several), a
+// name, or random:SEED.
 import { existsSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
@@ -9,6 +10,9 @@ import { findSpace, usualSpace } from "../space/registry.js";
 import type { Architecture, NormPlacement, Space } from "../space/space.js";
 import { largestGenotypeText } from "../space/text.js";
 import { RunDirectory } from "./directory.js";
+
+/** Bytes of a file with a genotype in it, which may be a log or a module of a program. */
+const largestFile = 4 << 20;
 
 export interface FoundArchitecture extends Architecture {
   /** Where the evaluation network has batch norms; null where nothing says. */
@@ -22,10 +26,16 @@ export interface FoundArchitecture extends Architecture {
  * @throws IstaError GENOTYPE_INVALID, RUN_*, FILE_*
  */
 export function resolveArchitecture(text: string, space: Space = usualSpace): FoundArchitecture {
-  if (!existsSync(text)) return { ...resolveGenotype(text, space), name: text };
+  if (!existsSync(text)) {
+    const [, file, named] = /^(.+):([A-Za-z_]\w*)$/.exec(text) ?? [];
+    if (file === undefined || !statSync(file, { throwIfNoEntry: false })?.isFile())
+      return { ...resolveGenotype(text, space), name: text };
+    const content = readFileLimited(file, largestFile).toString("utf8");
+    return { ...resolveGenotype(content, space, named), name: named };
+  }
   const path = resolve(text);
   if (!statSync(path).isDirectory()) {
-    const content = readFileLimited(path, largestGenotypeText).toString("utf8");
+    const content = readFileLimited(path, largestFile).toString("utf8");
     return { ...resolveGenotype(content, space), name: basename(path) };
   }
   const run = RunDirectory.open(path, "read");

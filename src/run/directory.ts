@@ -226,7 +226,9 @@ export class RunDirectory {
   }
 
   writeSummary(summary: SummaryInput): void {
-    this.writeJson("summary.json", summarySchema.parse({ ...summary, formatVersion, kind: this.meta.kind }));
+    const whole = { ...summary, formatVersion, kind: this.meta.kind };
+    // As JSON has it: a figure that is not finite is null.
+    this.writeJson("summary.json", summarySchema.parse(JSON.parse(JSON.stringify(whole))));
   }
 
   /** The summary, null before the end of the run. @throws IstaError RUN_VERSION, RUN_DAMAGED */

@@ -80,6 +80,17 @@ export type RunSummary = z.output<typeof summarySchema>;
 /** What has a default may be left out. */
 export type SummaryInput = Omit<z.input<typeof summarySchema>, "formatVersion" | "kind">;
 
+/**
+ * A random architecture is another one for each seed, but its runs are one protocol: `random:1` and `random:2` are
+ * averaged as `random`.
+ */
+export const family = (arch: string): string => arch.replace(/^random:.*$/, "random");
+
+/** What the table of a run says of its architecture in a column, per cent; null where it says nothing. */
+export function knownAccuracy({ knownAccuracies }: RunSummary, column: string): number | null {
+  return knownAccuracies !== null && Object.hasOwn(knownAccuracies, column) ? knownAccuracies[column] : null;
+}
+
 /** @throws IstaError RUN_VERSION where `version` is from the future, RUN_DAMAGED where it is no version. */
 export function checkFormatVersion(version: unknown, path: string): void {
   if (!Number.isSafeInteger(version) || (version as number) < 1) {

@@ -102,6 +102,8 @@ export interface TextForm {
   readonly example: string;
   /** Whether a text looks like one of this form; `parse` then says what is wrong with it. */
   recognises(text: string): boolean;
+  /** Texts of this form inside of a longer one, such as a log or a module, with their names in it; none where a text is just one. */
+  find?(text: string): readonly { readonly name: string | null; readonly text: string }[];
   /** @throws IstaError GENOTYPE_INVALID */
   parse(text: string): Selection;
   format(selection: Selection): string;

@@ -34,10 +34,16 @@ const factOf = (value: unknown): Fact => ({
   shown: formatValue(value),
 });
 
+/** The options that results and their cost may depend on. @param fromTable whether the tables beside the runs are among them */
+export function decidingOptions(
+  config: Readonly<Record<string, unknown>>,
+  fromTable: boolean,
+): [string, unknown][] {
+  return Object.entries(config).filter(([key]) => !ignored.includes(key) && (key !== "table" || fromTable));
+}
+
 function optionFacts(config: Readonly<Record<string, unknown>>, fromTable: boolean): [string, Fact][] {
-  return Object.entries(config)
-    .filter(([key]) => !ignored.includes(key) && (key !== "table" || fromTable))
-    .map(([key, value]) => [key, factOf(value)]);
+  return decidingOptions(config, fromTable).map(([key, value]) => [key, factOf(value)]);
 }
 
 function statementOf(run: CollectedRun, byIdentity: boolean, fromTable: boolean): Statement {

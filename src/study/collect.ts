@@ -3,11 +3,10 @@ import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { loadPlugin } from "../methods/plugins.js";
-import { family } from "../run/compare.js";
 import { RunDirectory } from "../run/directory.js";
 import { trainingPath } from "../run/go-on.js";
 import { describeRun, listRuns } from "../run/listing.js";
-import { type RunSummary, readSummary } from "../run/summary.js";
+import { family, type RunSummary, readSummary } from "../run/summary.js";
 import { isStudy, readPlan, runsOf, type Study, studyOf } from "./directory.js";
 import type { Options } from "./plan.js";
 

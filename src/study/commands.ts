@@ -29,5 +29,8 @@ export function wordsOf({ plan, arms }: Study, run: StudyRun, threads: Threads |
 const quoted = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
+/** A command of this program as users type it, beginning with `ista-nas`. */
+export const typedLine = (words: readonly string[]): string => ["ista-nas", ...words].map(quoted).join(" ");
+
 /** The command as a line for a shell. */
 export const shellLine = (words: readonly string[]): string => [programPath, ...words].map(quoted).join(" ");

@@ -1,7 +1,26 @@
 // Means and differences of measured values, each with its 95 % interval.
-import { spreadOf } from "../run/compare.js";
 import { type PermutationTest, signFlipTest, twoSampleTest } from "./permutation.js";
 import { studentQuantile, studentTail } from "./student.js";
+
+export interface Spread {
+  count: number;
+  mean: number;
+  /** Standard deviation of the sample (divided by count - 1); 0 for a single value. */
+  deviation: number;
+}
+
+/** Mean and sample deviation of the values that are there; null where none is. */
+export function spreadOf(values: readonly (number | null)[]): Spread | null {
+  const present = values.filter((value) => value !== null);
+  if (present.length === 0) return null;
+  const mean = present.reduce((sum, value) => sum + value, 0) / present.length;
+  const squares = present.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return {
+    count: present.length,
+    mean,
+    deviation: present.length < 2 ? 0 : Math.sqrt(squares / (present.length - 1)),
+  };
+}
 
 export interface Estimate {
   readonly count: number;

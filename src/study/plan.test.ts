@@ -36,7 +36,7 @@ describe("seeds", () => {
     ["-1", '"-1"'],
     ["0..99999999", '"0..99999999"'],
     [[1.5], "[1.5]"],
-    [[4294967296], '"4294967296"'],
+    [[9007199254740992], '"9007199254740992"'],
   ])("%j is refused", (given, got) => {
     const { code, message } = failure(() => parseSeeds(given, "--seeds"));
     expect(code).toBe("CONFIG_VALUE");

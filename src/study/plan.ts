@@ -12,7 +12,7 @@ import { presets } from "../config/presets.js";
 /** Options as a configuration file has them. */
 export type Options = Readonly<Record<string, unknown>>;
 
-const largestSeed = 4294967295;
+const largestSeed = Number.MAX_SAFE_INTEGER;
 const mostRuns = 10_000;
 const maximumFileBytes = 1 << 20;
 

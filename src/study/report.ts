@@ -1,8 +1,7 @@
 // What a study has found: figures of each arm, and its differences to the one that all are compared with.
 import { IstaError } from "../base/errors.js";
 import { suggestion } from "../base/nearest.js";
-import { knownAccuracy, type Spread, spreadOf } from "../run/compare.js";
-import type { RunSummary } from "../run/summary.js";
+import { knownAccuracy, type RunSummary } from "../run/summary.js";
 import { checkAgreement } from "./agreement.js";
 import type { CollectedRun, Collection, MissingRun } from "./collect.js";
 import {
@@ -10,6 +9,8 @@ import {
   type Estimate,
   estimate,
   pairedDifference,
+  type Spread,
+  spreadOf,
   unpairedDifference,
 } from "./estimate.js";
 

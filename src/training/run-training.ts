@@ -14,6 +14,7 @@ import {
   genotypeFileName,
   lastValidationAccuracy,
   modelFileName,
+  scoreOf,
   testFigures,
   writeArchitecture,
   writeRunModel,
@@ -62,9 +63,15 @@ class TrainingWork implements RunWork<"train", Training> {
     writeArchitecture(run, this.architecture!, basename(config.arch!));
   }
 
-  async finish(training: Training, run: RunDirectory, config: TrainConfig, sources: Sources) {
-    if (sources.validation !== null && run.hasCheckpoint("best"))
-      training.takeWeights(run.loadCheckpoint("best"));
+  async finish(
+    training: Training,
+    run: RunDirectory,
+    config: TrainConfig,
+    sources: Sources,
+    { observer }: RunControl,
+  ) {
+    const best = sources.validation !== null && run.hasCheckpoint("best") ? run.loadCheckpoint("best") : null;
+    if (best !== null) training.takeWeights(best);
     const found = await training.test();
     const { shape, norms } = this.description!;
     const { normalisation, resizeRatio, classes } = sources;
@@ -78,7 +85,12 @@ class TrainingWork implements RunWork<"train", Training> {
       classes,
       weights,
     });
-    return { ...this.describe(training, run, config), ...testFigures(found) };
+    return {
+      ...this.describe(training, run, config),
+      // Of the weights that were tested and kept, which need not be those of the last epoch.
+      ...(best === null ? {} : { validationAccuracy: scoreOf(best) }),
+      ...testFigures(found, (text) => observer.warn(text)),
+    };
   }
 
   describe(_training: Training, run: RunDirectory, config: TrainConfig) {

@@ -4,12 +4,21 @@ import type { Method } from "../method.js";
 import { largestNetwork } from "../selections.js";
 import { istaOptions, oneStageOptions, trialOptions } from "./options.js";
 
+/** Without a penalty the LASSO is no LASSO: infinitely many codes fit as well. The path follows it down to there and takes none of it. */
+const requirePenalty: NonNullable<Method["check"]> = ({ recovery, lambda }, refuse) => {
+  if (recovery === "top-s" && lambda === 0)
+    refuse("lambda", "expected a number above 0 with the recovery top-s, got 0; or use the recovery path");
+};
+
 export const twoStage: Method = {
   name: "ista-two-stage",
   description:
     "sparse codes learn on held-out images, weights on the others; the found architecture is trained later",
   options: istaOptions,
-  check: requireHeldOut,
+  check(config, refuse) {
+    requireHeldOut(config, refuse);
+    requirePenalty(config, refuse);
+  },
   // Forward and gradients to the inputs for the codes, and these and the weights' for the weights.
   passesPerStep: 2 + 3,
   plan: (space, shape) => largestNetwork(space, shape, space.norms.twoStageSuperNet),
@@ -26,6 +35,7 @@ export const oneStage: Method = {
   options: { ...istaOptions, ...oneStageOptions },
   trainsNetwork: true,
   check(config, refuse) {
+    requirePenalty(config, refuse);
     if (config.thenTrain)
       refuse("thenTrain", "expected false, since a one-stage search trains the network itself, got true");
   },

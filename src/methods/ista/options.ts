@@ -18,7 +18,13 @@ export const istaOptions = {
     .describe(
       "measurement matrices: entries uniform in [0, 1), normal with variance 1/m, or a frame of unit columns far apart",
     ),
-  compressedLength: count("length m of the compressed code of a choice").default(7),
+  // More rows than candidates hold no more than as many as candidates; far more only take time.
+  compressedLength: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(7)
+    .describe("length m of the compressed code of a choice"),
   lambda: notNegative("weight of the L1 norm in the LASSO").default(1e-5),
   distinctPredecessors: z
     .boolean()

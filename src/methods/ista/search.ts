@@ -163,7 +163,10 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
       );
     }
     const record = {
-      choices: choiceRecords(choices, decision).map((record, index) => ({ ...record, ...figures[index] })),
+      choices: choiceRecords(choices, decision, proposed).map((record, index) => ({
+        ...record,
+        ...figures[index],
+      })),
       accepted: decision.accepted,
       rejectedUpdates: this.rejectedUpdates,
     };

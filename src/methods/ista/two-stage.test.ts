@@ -1,9 +1,13 @@
 // The two-stage search on real images: what each half of a step changes, the supports, the end of an epoch.
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import {
   advance,
   bundledSources,
   type CourseOf,
+  carryOver,
   givenSources,
   oneBatch,
   type SearchFlags,
@@ -27,6 +31,8 @@ import type { IstaOptions } from "./options.js";
 import type { TwoStageSearch } from "./two-stage.js";
 
 type TwoStageCourse = CourseOf<TwoStageSearch>;
+const folder = mkdtempSync(join(tmpdir(), "ista-nas-two-stage-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const open: TwoStageCourse[] = [];
 async function start(flags: SearchFlags = {}): Promise<TwoStageCourse> {
   const course = await twoStageSearch(flags);
@@ -290,6 +296,67 @@ describe("the end of an epoch", () => {
       });
     }
     expect(outcome.lines).toHaveLength(2);
+  });
+
+  it("of a refused update records what stays with the present codes, and what was refused beside it", async () => {
+    const course = await start({ codeLearningRate: 0.05 });
+    vi.spyOn(course.context, "fits").mockReturnValue(false);
+    const before = course.search.codes;
+    const [outcome] = await advance(course, { epoch: 0, step: 0 }, 4);
+    const { codes } = course.search;
+    expect(outcome.record.accepted).toBe(false);
+    const records = outcome.record.choices as Record<string, unknown>[];
+    for (const [index, record] of records.entries()) {
+      const { measurement, compressed: b, recovery } = codes[index];
+      const { support, code } = before[index].recovery;
+      // b - A_S z_S, and w_S = z_S + A_S^T (b - A_S z_S), with the b that the record has.
+      const rest = b.map((value, row) =>
+        support.reduce(
+          (sum, column) => sum - measurement.data[row * measurement.columns + column] * code[column],
+          value,
+        ),
+      );
+      const weights = support.map((column) =>
+        rest.reduce(
+          (sum, value, row) => sum + measurement.data[row * measurement.columns + column] * value,
+          code[column],
+        ),
+      );
+      expect(record).toMatchObject({ compressedCode: Array.from(b), support, distance: 0 });
+      for (const [position, weight] of (record.weights as number[]).entries())
+        expect(weight).toBeCloseTo(weights[position], 10);
+      expect(record.residual).toBeCloseTo(Math.hypot(...rest) / Math.hypot(...b), 10);
+      const refused = recover(measurement, b, { method: "top-s", sparsity: 2, lambda: 1e-5 });
+      const moved = Math.hypot(...refused.code.map((value, entry) => value - recovery.code[entry]));
+      expect(record.proposed).toMatchObject({
+        support: refused.support,
+        weights: Array.from(refused.weights),
+      });
+      expect((record.proposed as { distance: number }).distance).toBeCloseTo(moved, 10);
+    }
+  });
+
+  it("keeps as scored the codes and weights that the held-out figures are of", async () => {
+    const course = await start({ codeLearningRate: 0.05 });
+    const supports = [supportsOf(course.search.codes)];
+    const place = { epoch: 0, step: 0 };
+    for (let epoch = 0; epoch < 3; epoch++) {
+      const [outcome] = await advance(course, place, 4);
+      const { codes } = outcome.scored!.state as { codes: { recovery: { support: number[] } }[] };
+      expect(codes.map(({ recovery }) => recovery.support)).toEqual(supports.at(-1));
+      supports.push(supportsOf(course.search.codes));
+      const again = await start({ codeLearningRate: 0.05 });
+      carryOver(
+        { ...course, save: () => outcome.scored! } as TwoStageCourse,
+        again,
+        join(folder, `${epoch}`),
+      );
+      const found = await again.evaluate(again.context.sources.validation!);
+      expect(found!.top1).toBe(outcome.record.validationAccuracy);
+      expect(found!.loss).toBe(outcome.record.validationLoss);
+    }
+    // Otherwise nothing would have been told apart.
+    expect(new Set(supports.map((support) => JSON.stringify(support))).size).toBeGreaterThan(1);
   });
 
   it("changes nothing when it is stopped, and can be repeated", async () => {

@@ -5,13 +5,13 @@ import { quote, requireGenotypeLength } from "../text.js";
 import type { DartsGenotype, GenotypePair } from "./genotype.js";
 
 interface Token {
-  readonly kind: "name" | "string" | "integer" | "symbol" | "end";
+  readonly kind: "name" | "string" | "integer" | "float" | "symbol" | "end";
   readonly text: string;
   readonly offset: number;
 }
 
 const tokenPattern =
-  /(?<space>\s+|#[^\n]*)|(?<name>[A-Za-z_]\w*)|(?<string>'[^'\\\n]*'|"[^"\\\n]*")|(?<integer>\d{1,9}(?!\w))|(?<symbol>[()[\],=.])/y;
+  /(?<space>\s+|#[^\n]*)|(?<name>[A-Za-z_]\w*)|(?<string>'[^'\\\n]*'|"[^"\\\n]*")|(?<integer>\d{1,9}(?![\w.]))|(?<float>-?\d{1,9}\.\d{0,20}(?:e[+-]?\d{1,3})?(?!\w))|(?<symbol>[()[\],=.])/y;
 
 /** Line and column, from 1, of an offset. */
 function position(text: string, offset: number): string {
@@ -30,7 +30,7 @@ function tokenize(text: string): Token[] {
         "GENOTYPE_INVALID",
         `genotype: unexpected ${quote(text[offset])} at ${position(text, offset)} of the Python form`,
       );
-    for (const kind of ["name", "string", "integer", "symbol"] as const)
+    for (const kind of ["name", "string", "integer", "float", "symbol"] as const)
       if (groups[kind] !== undefined)
         tokens.push({ kind, text: kind === "string" ? groups[kind].slice(1, -1) : groups[kind], offset });
   }
@@ -44,6 +44,19 @@ const fieldNames = {
   reduce: "reduce",
   reduce_concat: "reduceConcat",
 } as const;
+
+/** A connection with what some programs add to it: the node that it goes to, or a weight. */
+interface Connection {
+  readonly pair: readonly [operation: string, predecessor: number];
+  readonly target: number | null;
+}
+
+/** Where connections say which node they go to, they need not be in the order of the nodes. */
+function inNodeOrder(connections: readonly Connection[]): Connection["pair"][] {
+  const told = connections.every(({ target }) => target !== null);
+  const ordered = told ? connections.toSorted((a, b) => a.target! - b.target!) : connections;
+  return ordered.map(({ pair }) => pair);
+}
 
 /** Recursive descent over a grammar without recursion: nesting is bounded by the grammar itself. */
 class Parser {
@@ -79,8 +92,27 @@ class Parser {
     return found;
   }
 
+  /** A value, or one as NumPy 2 and others print it: `np.int64(0)`, `np.str_('none')`. */
+  private wrapped<T>(kind: RegExp, value: () => T): T {
+    const names =
+      /^(np|numpy|torch)$/.test(this.token.text) && this.tokens[this.next + 1].text === "." ? 2 : 0;
+    const call = this.tokens[this.next + names];
+    if (call.kind !== "name" || !kind.test(call.text) || this.tokens[this.next + names + 1]?.text !== "(")
+      return value();
+    this.next += names + 2;
+    const found = value();
+    this.take("symbol", '")"', ")");
+    return found;
+  }
+
   private integer(): number {
-    return Number(this.take("integer", "a whole number"));
+    return this.wrapped(/^(u?int\d*_?|intp|longlong|tensor)$/, () =>
+      Number(this.take("integer", "a whole number")),
+    );
+  }
+
+  private operation(): string {
+    return this.wrapped(/^str_?$/, () => this.take("string", "an operation in quotes"));
   }
 
   /** Items up to the closing symbol, with commas between and perhaps one after the last. */
@@ -102,13 +134,29 @@ class Parser {
     return this.fail(expected);
   }
 
-  private pair(): [string, number] {
-    this.take("symbol", "a pair ('operation', predecessor)", "(");
-    const operation = this.take("string", "an operation in quotes");
+  private pair(): Connection {
+    const listed = this.accept("symbol", "[");
+    if (!listed) this.take("symbol", "a pair ('operation', predecessor)", "(");
+    const operation = this.operation();
     this.take("symbol", '","', ",");
     const predecessor = this.integer();
-    this.take("symbol", '")"', ")");
-    return [operation, predecessor];
+    let target: number | null = null;
+    if (this.accept("symbol", ",") && !this.accept("float"))
+      target = this.token.kind === "symbol" ? null : this.integer();
+    const close = listed ? "]" : ")";
+    this.take("symbol", `"${close}"`, close);
+    return { pair: [operation, predecessor], target };
+  }
+
+  /** The connections of a cell, in one list or in one for each node. */
+  private connections(): Connection[] {
+    const opens = (token: Token | undefined): boolean =>
+      token?.kind === "symbol" && (token.text === "(" || token.text === "[");
+    return this.list("a list of pairs", () =>
+      opens(this.token) && opens(this.tokens[this.next + 1])
+        ? this.list("a list of pairs", () => this.pair())
+        : [this.pair()],
+    ).flat();
   }
 
   private concatenation(): number[] {
@@ -134,10 +182,7 @@ class Parser {
       if (!known || fields.has(name)) this.fail(`one of ${Object.keys(fieldNames).join(", ")}, each once`);
       this.next++;
       this.take("symbol", '"="', "=");
-      fields.set(
-        name,
-        name.endsWith("concat") ? this.concatenation() : this.list("a list of pairs", () => this.pair()),
-      );
+      fields.set(name, name.endsWith("concat") ? this.concatenation() : inNodeOrder(this.connections()));
     });
     if (this.token.kind !== "end") this.fail("nothing more");
     const entries = Object.entries(fieldNames).map(([python, json]) => [json, fields.get(python)]);
@@ -153,6 +198,60 @@ class Parser {
 export function parsePython(text: string): Record<string, unknown> {
   requireGenotypeLength(text);
   return new Parser(text).parse();
+}
+
+/** A genotype in a longer text, and the name that it is given there. */
+export interface FoundGenotype {
+  readonly name: string | null;
+  readonly text: string;
+}
+
+/** Beginning of a text that is the Python form and nothing else. */
+const bare = /^(?:\s|#.*\n)*(?:[A-Za-z_]\w*\s*=\s*)?Genotype\s*\(/;
+
+/**
+ * The genotypes in a text that has something else around them, such as a line of a log, a text in quotes, or a module with several; none
+ * where the text is just one. Those that are there twice under one name are one.
+ */
+export function findPython(text: string): FoundGenotype[] {
+  const found = new Map<string, FoundGenotype>();
+  const calls = [...text.matchAll(/(?:\b([A-Za-z_]\w*)\s*=\s*)?\bGenotype\s*\(/g)];
+  if (calls.length === 1 && bare.test(text)) return [];
+  for (const { 0: head, 1: name = null, index } of calls) {
+    let end = index + head.length;
+    for (let open = 1; open > 0 && end < text.length; end++) {
+      if (text[end] === "(") open += 1;
+      if (text[end] === ")") open -= 1;
+    }
+    const start = index + head.lastIndexOf("Genotype");
+    // In a text in quotes, quotes are escaped.
+    const call = text.slice(start, end).replace(/\\(['"])/g, "$1");
+    found.set(`${name} ${call}`, { name, text: call });
+  }
+  // DARTS = DARTS_V2
+  for (const [, name, other] of text.matchAll(/^([A-Za-z_]\w*)[ \t]*=[ \t]*([A-Za-z_]\w*)[ \t]*(?:#.*)?$/gm))
+    for (const one of [...found.values()].filter((known) => known.name === other))
+      found.set(`${name} ${one.text}`, { name, text: one.text });
+  return [...found.values()];
+}
+
+/** Whether a text is the JSON of a PyTorch program's genotype: its fields with their Python names. */
+export const looksLikeFieldsJson = (text: string): boolean =>
+  text.trimStart().startsWith("{") && /"(normal|reduce)_concat"\s*:/.test(text);
+
+/** The fields of the JSON form from JSON with the Python names. @throws GENOTYPE_INVALID */
+export function parseFieldsJson(text: string): Record<string, unknown> {
+  requireGenotypeLength(text);
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reason = (error as Error).message.replace(/[\s\p{Cc}]+/gu, " ");
+    throw new IstaError("GENOTYPE_INVALID", `genotype: expected JSON, but ${reason}`, { cause: error });
+  }
+  // Written again as the call that it was, so that one grammar reads both.
+  const known = Object.entries(value).filter(([name]) => Object.hasOwn(fieldNames, name));
+  return parsePython(`Genotype(${known.map(([name, one]) => `${name}=${JSON.stringify(one)}`).join(", ")})`);
 }
 
 /** The Python form on one line, as the PyTorch programs print and read it. */

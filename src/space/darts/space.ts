@@ -16,7 +16,14 @@ import { type CellType, cellChoices, concatenatedNodes } from "./cell.js";
 import { formatGenotype, genotypeOf, pairsByNode, selectionOf, validateGenotype } from "./genotype.js";
 import { normPlacements, publishedCells } from "./named.js";
 import { dartsGraph } from "./network.js";
-import { formatPython, looksLikePython, parsePython } from "./python.js";
+import {
+  findPython,
+  formatPython,
+  looksLikeFieldsJson,
+  looksLikePython,
+  parseFieldsJson,
+  parsePython,
+} from "./python.js";
 import { describeWeights } from "./weights.js";
 
 const notes: Readonly<Record<CellType, { title: string; note: string }>> = {
@@ -61,8 +68,13 @@ export function dartsSpace({ name, description, operations }: DartsOptions): Spa
       {
         name: "python",
         example: "Genotype(...)",
-        recognises: looksLikePython,
-        parse: (text) => fromGenotype({ space: name, ...parsePython(text) }),
+        recognises: (text) => looksLikePython(text) || looksLikeFieldsJson(text),
+        find: findPython,
+        parse: (text) =>
+          fromGenotype({
+            space: name,
+            ...(looksLikeFieldsJson(text) ? parseFieldsJson(text) : parsePython(text)),
+          }),
         format: (selection) => formatPython(genotype(selection)),
       },
     ],
