@@ -101,8 +101,8 @@ class SearchWork implements RunWork<"search", SearchCourse> {
     sources: Sources,
   ) {
     const { shape, device } = context;
-    const { normalisation, resizeRatio, classes, test } = sources;
-    writeRunModel(run, { architecture, shape, norms, normalisation, resizeRatio, classes, weights });
+    const { normalisation, picture, classes, test } = sources;
+    writeRunModel(run, { architecture, shape, norms, normalisation, ...picture, classes, weights });
     const description = evaluationNetwork(architecture, { ...shape, auxiliary: false }, norms);
     const network = new Network(description, { seed: config.seed, device });
     try {
