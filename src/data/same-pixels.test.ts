@@ -58,7 +58,7 @@ describe("pictures of a folder", () => {
     const trained = await imagesOf(new MemoryBatchSource(train, { ...plan, normalisation: colour }));
     const { preparation } = train;
     const recipe = {
-      ...{ channels: 3, height: 24, width: 32, resizeRatio: 1 },
+      ...{ channels: 3 as const, height: 24, width: 32, resizeRatio: 1 },
       ...{ preparation, normalisation: colour },
     } as const;
     expect(await decoded(paths, recipe)).toEqual(trained);
@@ -74,7 +74,7 @@ describe("pictures of a folder", () => {
     const { train } = (await openDataset(join(folder, "wide"), { imageSize: 32, fit })) as MemoryDataset;
     const trained = await imagesOf(new MemoryBatchSource(train, { ...plan, normalisation: colour }));
     const recipe = {
-      ...{ channels: 3, height: 32, width: 32, resizeRatio: 1 },
+      ...{ channels: 3 as const, height: 32, width: 32, resizeRatio: 1 },
       ...{ fit, normalisation: colour },
     } as const;
     expect(await decoded(paths, recipe)).toEqual(trained);
@@ -134,7 +134,7 @@ it("images that were averaged and the same as pictures are one", async () => {
     .toFile(path);
   const { preparation } = train;
   const recipe = {
-    ...{ channels: 3, height: 16, width: 16, resizeRatio: 1 },
+    ...{ channels: 3 as const, height: 16, width: 16, resizeRatio: 1 },
     ...{ preparation, normalisation: colour },
   } as const;
   expect(await decodeImage(path, recipe)).toEqual(trained.slice(3 * 256));

@@ -10,6 +10,7 @@ import {
   limited,
   openBatchSource,
   type Part,
+  PictureCache,
   prefetch,
   type ScannedDataset,
   scanDataset,
@@ -83,7 +84,9 @@ export async function openEvaluationImages(
   };
   const notes = [...scanned.notes, ...matched.notes];
   if (!isInMemory(part)) {
-    const source = openBatchSource(part, { ...options, shape: pictureRecipe(model) });
+    // Every picture is needed once.
+    const cache = new PictureCache(0);
+    const source = openBatchSource(part, { ...options, shape: pictureRecipe(model), cache });
     return { source: prefetch(source, 2), split, notes };
   }
   const { channels, height, width } = part;
