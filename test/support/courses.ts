@@ -74,6 +74,8 @@ const tiny = {
   prefetch: 0,
   threads: 1,
   seed: 5,
+  // Who is in which part decides what so small searches learn.
+  splitSeed: 5,
 } as const;
 
 /** Options of any method. */
