@@ -37,7 +37,8 @@ const partNames: Readonly<Record<string, string>> = {
   validation: "val",
 };
 
-const partOf = (folder: string): string | undefined =>
+/** What a folder of this name may be a part of, if anything. */
+export const partOf = (folder: string): string | undefined =>
   Object.hasOwn(partNames, folder.toLowerCase()) ? partNames[folder.toLowerCase()] : undefined;
 
 const isPicture = (name: string): boolean => pictureEndings.includes(extname(name).toLowerCase());

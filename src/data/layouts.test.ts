@@ -199,6 +199,8 @@ describe("the folder around the data", () => {
     pictures("archive/flowers/daisy", 2);
     pictures("archive/flowers/rose", 2);
     expect((await scanDataset(path("archive"))).classes).toEqual(["daisy", "rose"]);
+    pictures("wrapped/inner/train/daisy", 2);
+    expect((await scanDataset(path("wrapped"))).classes).toEqual(["daisy"]);
   });
 
   it("is not enough where several data sets are in it, or none that is read", async () => {

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { type CifarFormat, recogniseCifar } from "./cifar.js";
 import { type Listing, listFolder } from "./disk.js";
+import { partOf } from "./folder-scan.js";
 import { idxSets } from "./idx-files.js";
 
 export interface Place {
@@ -92,9 +93,10 @@ async function lookInto(directory: string, { folders, files }: Listing): Promise
   );
   if (python !== undefined) throw pickled(join(directory, python.name));
   // An archive of a folder often holds a folder of the same name: one folder of folders is no single class.
-  if (inside.length === 1 && inside[0].listing.folders.length > 1) {
-    const [{ name, listing }] = inside;
-    if (/^(train|test|val|valid|validation)$/i.test(name)) return null;
+  const [{ name, listing }] = inside;
+  const wrapped =
+    listing.folders.length > 1 || listing.folders.some((folder) => partOf(folder) !== undefined);
+  if (inside.length === 1 && wrapped && partOf(name) === undefined) {
     const path = join(directory, name);
     const notes = [`the data are in ${path}, inside of the folder that was named`];
     return { directory: path, listing, format: "image-folder", prefix: "", notes };
