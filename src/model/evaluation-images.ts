@@ -128,6 +128,9 @@ function chooseImages(
       `--split val: expected a folder val/ in ${directory}, it has ${[...parts.keys()].join(" and ")}; try --split all`,
     );
   }
+  // Of other data nothing was learnt, so nothing has to be set aside.
+  const theirs = parts.get("train");
+  if (split === "train" && !own && theirs !== undefined) return { split, part: theirs };
   const found = trainAndTest(scanned, splitSeedOf(config));
   const again = splitForRun({ ...found, listing: scanned.listing }, config);
   const { heldOut } = again;
