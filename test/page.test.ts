@@ -8,7 +8,13 @@ import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
-import { centreCrop, openPicture, renderPicture } from "../src/data/picture.js";
+import {
+  contentOf,
+  openPicture,
+  openReduced,
+  type PictureShape,
+  preparePicture,
+} from "../src/data/picture.js";
 import { writeModel } from "../src/formats/model-file.js";
 import { findChromium, launchChromium } from "./support/chromium.js";
 import { picture } from "./support/data.js";
@@ -42,6 +48,27 @@ describe("the page's own scaling", () => {
   type Prepare = (rgba: Uint8Array, width: number, height: number, network: object) => Uint8Array;
   const prepare = (globalThis as unknown as { networkPixels: Prepare }).networkPixels;
 
+  /** The page's pixels beside the program's, with the network's size and what else is said of it. */
+  async function compare(
+    [width, height]: readonly number[],
+    network: PictureShape,
+    format: "png" | "jpeg" = "png",
+  ): Promise<void> {
+    writeFileSync(at("scaled"), await picture(width, height, format, width));
+    const wanted = await preparePicture(await openReduced(at("scaled"), contentOf(network)), network);
+    const { bytes } = await openPicture(at("scaled"));
+    const rgba = await sharp(bytes).ensureAlpha().raw().toBuffer();
+    const { channels, height: imageHeight, width: imageWidth, ...how } = network;
+    const shape = { inputChannels: channels, imageWidth, imageHeight };
+    const came = prepare(rgba, width, height, { shape, ...how });
+    expect(came.length).toBe(wanted.length);
+    const differences = Array.from(came, (value, i) => Math.abs(value - wanted[i]));
+    const mean = differences.reduce((a, b) => a + b) / differences.length;
+    // Levels of 0..255: libvips rounds between its steps.
+    expect(mean).toBeLessThan(0.8);
+    expect(differences.reduce((a, b) => Math.max(a, b))).toBeLessThanOrEqual(3);
+  }
+
   it.each([
     [640, 427, 32, 32, 1, 3],
     [640, 427, 224, 224, 256 / 224, 3],
@@ -49,23 +76,31 @@ describe("the page's own scaling", () => {
     [20, 24, 64, 64, 256 / 224, 3],
     [32, 32, 32, 32, 1, 3],
     [300, 200, 40, 24, 1, 1],
+    // Reduced first.
+    [1700, 1300, 32, 32, 1, 3],
   ])(
     "of %i x %i to %i x %i is the program's",
-    async (width, height, imageWidth, imageHeight, ratio, channels) => {
-      writeFileSync(at("scaled.png"), await picture(width, height, "png", width));
-      const opened = await openPicture(at("scaled.png"));
-      const crop = centreCrop(opened, imageWidth, imageHeight, ratio);
-      const wanted = await renderPicture(opened, crop, channels as 1 | 3);
-      const rgba = await sharp(opened.bytes).ensureAlpha().raw().toBuffer();
-      const shape = { inputChannels: channels, imageWidth, imageHeight };
-      const came = prepare(rgba, width, height, { shape, resizeRatio: ratio });
-      expect(came.length).toBe(wanted.length);
-      const differences = Array.from(came, (value, i) => Math.abs(value - wanted[i]));
-      const mean = differences.reduce((a, b) => a + b) / differences.length;
-      // Levels of 0..255: libvips rounds between its steps.
-      expect(mean).toBeLessThan(0.8);
-      expect(differences.reduce((a, b) => Math.max(a, b))).toBeLessThanOrEqual(3);
-    },
+    (width, height, imageWidth, imageHeight, resizeRatio, channels) =>
+      compare([width, height], {
+        channels: channels as 1 | 3,
+        width: imageWidth,
+        height: imageHeight,
+        resizeRatio,
+      }),
+  );
+
+  it.each(["crop", "pad", "stretch"] as const)("with --fit %s is the program's", (fit) =>
+    compare([300, 200], { channels: 3, width: 40, height: 32, resizeRatio: 1, fit }),
+  );
+
+  it.each([
+    [30, 30],
+    [64, 48],
+  ])("of %i x %i to images that were padded and averaged is the program's", (width, height) =>
+    compare([width, height], {
+      ...{ channels: 3, width: 16, height: 16, resizeRatio: 1 },
+      preparation: { content: { width: 30, height: 31 }, averaged: 2 },
+    }),
   );
 });
 

@@ -72,31 +72,88 @@ function scaledCrop(plane, width, height, { scaledWidth, scaledHeight, left, top
 }
 
 /**
- * Which part of a picture the network sees: it is scaled so that it just covers `resizeRatio` times the network's size,
- * and the crop is taken out of its centre.
+ * Which part of a picture is seen: scaled so that it just covers `resizeRatio` times the size, the crop is taken out of its centre.
  */
-function centreCrop(width, height, { imageWidth, imageHeight }, resizeRatio) {
-  const scale = Math.max((imageWidth * resizeRatio) / width, (imageHeight * resizeRatio) / height);
-  const scaledWidth = Math.max(imageWidth, Math.floor(width * scale + 1e-6));
-  const scaledHeight = Math.max(imageHeight, Math.floor(height * scale + 1e-6));
-  const left = Math.round((scaledWidth - imageWidth) / 2);
-  const top = Math.round((scaledHeight - imageHeight) / 2);
-  return { scaledWidth, scaledHeight, left, top, cropWidth: imageWidth, cropHeight: imageHeight };
+function centreCrop(width, height, size, resizeRatio) {
+  const scale = Math.max((size.width * resizeRatio) / width, (size.height * resizeRatio) / height);
+  const scaledWidth = Math.max(size.width, Math.floor(width * scale + 1e-6));
+  const scaledHeight = Math.max(size.height, Math.floor(height * scale + 1e-6));
+  const left = Math.round((scaledWidth - size.width) / 2);
+  const top = Math.round((scaledHeight - size.height) / 2);
+  return { scaledWidth, scaledHeight, left, top, cropWidth: size.width, cropHeight: size.height };
+}
+
+/** All of the scaled picture. */
+const whole = (width, height) => ({
+  scaledWidth: width,
+  scaledHeight: height,
+  left: 0,
+  top: 0,
+  cropWidth: width,
+  cropHeight: height,
+});
+
+/** The picture scaled to the size: so that it covers it (crop), fits into it (pad), or is it (stretch). */
+function fitted(width, height, size, resizeRatio, fit) {
+  if (fit === "crop") return centreCrop(width, height, size, resizeRatio);
+  if (fit === "stretch") return whole(size.width, size.height);
+  const scale = Math.min(size.width / width, size.height / height);
+  const scaled = (side, most) => Math.min(most, Math.max(1, Math.round(side * scale)));
+  return whole(scaled(width, size.width), scaled(height, size.height));
+}
+
+/** A plane with zeros around it, evenly on both sides. */
+function padded(plane, from, to) {
+  if (from.width === to.width && from.height === to.height) return plane;
+  const out = new Uint8ClampedArray(to.width * to.height);
+  const top = (to.height - from.height) >> 1;
+  const left = (to.width - from.width) >> 1;
+  for (let y = 0; y < from.height; y++)
+    out.set(plane.subarray(y * from.width, (y + 1) * from.width), (top + y) * to.width + left);
+  return out;
+}
+
+/** A plane of the size, every pixel the mean of a square of pixels. */
+function averagedPlane(plane, { width, height }, factor) {
+  if (factor === 1) return plane;
+  const out = new Uint8ClampedArray(width * height);
+  for (let row = 0; row < height; row++)
+    for (let column = 0; column < width; column++) {
+      let sum = 0;
+      for (let y = 0; y < factor; y++)
+        for (let x = 0; x < factor; x++) sum += plane[(row * factor + y) * width * factor + column * factor + x];
+      out[row * width + column] = Math.round(sum / (factor * factor));
+    }
+  return out;
 }
 
 /**
  * RGBA bytes of a picture as planar bytes, channels x height x width, of the network that `network` describes
- * (`shape` and `resizeRatio` as in model files).
+ * (`shape`, `resizeRatio`, `fit` and `preparation` as in model files).
  */
-function networkPixels(rgba, width, height, { shape, resizeRatio }) {
-  const crop = centreCrop(width, height, shape, resizeRatio);
-  const planes =
+function networkPixels(rgba, width, height, { shape, resizeRatio, fit = "crop", preparation }) {
+  const size = { width: shape.imageWidth, height: shape.imageHeight };
+  const { content, averaged } = preparation ?? { content: size, averaged: 1 };
+  const around = { width: size.width * averaged, height: size.height * averaged };
+  let planes =
     shape.inputChannels === 1
       ? [channelOf(toGrey(rgba), 1, 0)]
       : [0, 1, 2].map((channel) => channelOf(rgba, 4, channel));
-  const area = shape.imageWidth * shape.imageHeight;
+  // Photographs are reduced first, as the program does it.
+  const useful = Math.max(512, 3 * Math.max(content.width, content.height)) / Math.min(width, height);
+  if (useful < 1) {
+    const reduced = whole(Math.round(width * useful), Math.round(height * useful));
+    planes = planes.map((plane) => scaledCrop(plane, width, height, reduced));
+    [width, height] = [reduced.scaledWidth, reduced.scaledHeight];
+  }
+  const crop = fitted(width, height, content, resizeRatio, fit);
+  const seen = { width: crop.cropWidth, height: crop.cropHeight };
+  const area = size.width * size.height;
   const pixels = new Uint8Array(planes.length * area);
-  for (const [index, plane] of planes.entries()) pixels.set(scaledCrop(plane, width, height, crop), index * area);
+  for (const [index, plane] of planes.entries()) {
+    const fittedPlane = padded(scaledCrop(plane, width, height, crop), seen, content);
+    pixels.set(averagedPlane(padded(fittedPlane, content, around), size, averaged), index * area);
+  }
   return pixels;
 }
 

@@ -61,6 +61,12 @@ export const errorCatalogue = {
     status: 1,
     meaning: "class names are malformed, or the parts of a data set disagree on them",
   },
+  DATA_NAME: { status: 1, meaning: "the name of a file or folder of a data set is not in UTF-8" },
+  DATA_SPLIT: {
+    status: 1,
+    meaning:
+      "a data set changed since a run, so that images it trained on would be among those set aside for testing",
+  },
   DATA_PICTURE: { status: 1, meaning: "a picture file cannot be decoded" },
   DATA_LIMIT: { status: 1, meaning: "a picture, a file or a data set is larger than what is accepted" },
   DATA_CHANGED: { status: 1, meaning: "a run that goes on finds other images or classes than it began with" },

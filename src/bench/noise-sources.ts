@@ -42,8 +42,17 @@ export function noiseSources({ batchSize, channels, size, classes }: NoiseShape)
     validation: null,
     test: null,
     normalisation: { mean: new Array<number>(channels).fill(0), std: new Array<number>(channels).fill(1) },
-    resizeRatio: 1,
+    picture: { resizeRatio: 1 },
+    split: {
+      seed: 0,
+      listing: "noise",
+      counts: { trained: source.exampleCount, heldOut: 0, test: 0 },
+      testSetAside: false,
+      indices: "noise",
+    },
+    notes: [],
     warnings: [],
+    skipped: () => [],
     identity: () => "noise",
     close: async () => {},
   };

@@ -6,6 +6,7 @@ import { suggestion } from "../base/nearest.js";
 import { printable } from "../base/terminal.js";
 import type { DatasetReport, PartReport } from "../data/index.js";
 import { addExamples, printResult } from "./frame.js";
+import { wholeNumber } from "./model-options.js";
 
 export function registerData(program: Command): void {
   const data = program.command("data").description("check and download data sets");
@@ -14,11 +15,18 @@ export function registerData(program: Command): void {
     .command("verify")
     .description("read every image of a data set; print counts, classes, sizes and statistics");
   verify.argument("<directory>", "CIFAR binary files, IDX files, or an image folder (train/CLASS/*.jpg)");
-  verify.action(async (directory: string) => {
+  verify.option(
+    "--split-seed <n>",
+    "seed of which images are set aside for testing, where the data have no test images",
+    wholeNumber("--split-seed", 0),
+    0,
+  );
+  verify.action(async (directory: string, { splitSeed }: { splitSeed: number }) => {
     const { verifyDataset } = await import("../data/index.js");
-    const report = await verifyDataset(directory, (done, total) => {
+    const progress = (done: number, total: number): void => {
       if (done % 100 === 0 || done === total) showProgress(`${done} of ${total} pictures`, done === total);
-    });
+    };
+    const report = await verifyDataset(directory, progress, splitSeed);
     printResult(verify, report, () => describeReport(report));
     const broken = report.broken.length;
     if (broken > 0) {
@@ -68,47 +76,60 @@ function showProgress(text: string, last: boolean): void {
 
 interface ClassRow {
   name: string;
-  train: number;
+  train: number | undefined;
   test: number | undefined;
+  val: number | undefined;
 }
 
 /** All digits: a missing picture must show. */
 const exact = (count: number): string => count.toLocaleString("en-US");
 
+const countColumn = (title: string, count: (row: ClassRow) => number | undefined): Column<ClassRow> => ({
+  title,
+  align: "right",
+  cell: (row) => {
+    const number = count(row);
+    return number === undefined ? "-" : exact(number);
+  },
+});
+
 const classColumns: Column<ClassRow>[] = [
-  { title: "CLASS", cell: (row) => row.name },
-  { title: "TRAIN", align: "right", cell: (row) => exact(row.train) },
-  { title: "TEST", align: "right", cell: (row) => (row.test === undefined ? "-" : exact(row.test)) },
+  { title: "CLASS", cell: (row) => printable(row.name) },
+  countColumn("TRAIN", (row) => row.train),
+  countColumn("TEST", (row) => row.test),
 ];
 
-function describeReport({
-  directory,
-  format,
-  classes,
-  train,
-  test,
-  statistics,
-  broken,
-}: DatasetReport): string {
+function describeReport(report: DatasetReport): string {
+  const { directory, format, classes, train, test, val, testSetAside, statistics, notes, broken } = report;
   const range = ([smallest, largest]: readonly [number, number]): string =>
     smallest === largest ? `${smallest}` : `${smallest} to ${largest}`;
-  const part = ({ count, channels, height, width }: PartReport): string =>
-    `${exact(count)} images, ${channels} channel${channels === 1 ? "" : "s"}, ` +
-    `${range(height)} high, ${range(width)} wide`;
+  const part = (found: PartReport | undefined): string => {
+    if (found === undefined) return "none";
+    const { count, channels, height, width } = found;
+    const sizes = `${range(height)} high, ${range(width)} wide`;
+    return `${exact(count)} images, ${channels} channel${channels === 1 ? "" : "s"}, ${sizes}`;
+  };
   const numbers = (values: readonly number[]): string => values.map((value) => value.toFixed(5)).join(" ");
   const rows = classes.map((name, label) => ({
     name,
-    train: train.classCounts[label],
+    train: train?.classCounts[label],
     test: test?.classCounts[label],
+    val: val?.classCounts[label],
   }));
+  const measured = train === undefined ? "these images" : "training images";
   return [
     `${printable(directory)}: ${format}, ${classes.length} classes`,
     `train  ${part(train)}`,
-    `test   ${test === undefined ? "none" : part(test)}`,
-    `mean   ${numbers(statistics.mean)}   (training images, pixels 0..1)`,
+    `test   ${part(test)}${testSetAside ? ", set aside from the training images" : ""}`,
+    ...(val === undefined ? [] : [`val    ${part(val)}`]),
+    `mean   ${numbers(statistics.mean)}   (${measured}, pixels 0..1)`,
     `std    ${numbers(statistics.std)}`,
     "",
-    formatTable(rows, classColumns),
+    formatTable(
+      rows,
+      val === undefined ? classColumns : [...classColumns, countColumn("VAL", (row) => row.val)],
+    ),
+    ...notes.map((note) => `note: ${printable(note)}`),
     ...broken.map((reason) => `broken: ${printable(reason)}`),
   ].join("\n");
 }

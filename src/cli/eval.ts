@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
-import { printable } from "../base/terminal.js";
+import { printable, styled } from "../base/terminal.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model.js";
@@ -21,9 +21,10 @@ export function registerEval(program: Command): void {
   )
     .option("--data <folder>", "the images; `bundled` ships with the program [those of the run]")
     .addOption(
-      new Option("--split <part>", "test images, training images, or those that the run held out")
-        .choices(["test", "train", "validation"])
-        .default("test"),
+      new Option(
+        "--split <part>",
+        "test or training images, those that the run held out (validation), the folder's own val/, or all [test; of other data without test images: all]",
+      ).choices(["test", "train", "validation", "val", "all"]),
     )
     .option("--batch-size <n>", "images per forward pass", wholeNumber("--batch-size", 1), 64)
     .option("--limit-test <n>", "use only this many images", wholeNumber("--limit-test", 1))
@@ -56,6 +57,8 @@ async function runEval(command: Command, word: string): Promise<void> {
       images: done * request.batchSize,
     }),
   ).finally(() => progress.clear());
+  for (const note of found.notes)
+    process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${printable(note)}\n`);
   const { modelName } = await import("../model/open-model.js");
   const drawing = drawConfusionSvg(found.confusion, found.classes, modelName(model));
   let picture: string | null = out ?? besideModel(model, "confusion.svg");
@@ -67,7 +70,7 @@ async function runEval(command: Command, word: string): Promise<void> {
     picture = null;
     progress.warn(`the confusion matrix is not drawn: ${error.message}; --out FILE puts it elsewhere`);
   }
-  printResult(command, { model: model.path, split: request.split, ...found, confusionPicture: picture }, () =>
+  printResult(command, { model: model.path, ...found, confusionPicture: picture }, () =>
     describeEvaluation(found, picture),
   );
 }
@@ -104,10 +107,13 @@ function describeEvaluation(found: ModelEvaluation, picture: string | null): str
   });
   const top5 = found.classes.length > 5 ? `, top-5 ${formatPercent(found.top5)}` : "";
   return [
-    `${found.count} images: loss ${found.loss.toFixed(4)}, top-1 ${formatPercent(found.top1)}${top5}`,
+    `${found.count} images: loss ${found.loss.toFixed(4)}, top-1 ${formatPercent(found.top1)}${top5} (split: ${found.split})`,
     `one image ${(1000 * found.latencySeconds).toPrecision(3)} ms (median), in batches ${found.imagesPerSecond.toPrecision(3)} images/s; ${formatCount(found.parameters)} parameters, ${formatCount(found.multiplyAdds)} mult-adds`,
     "",
     formatTable(rows, classColumns),
+    ...(found.skipped.length === 0
+      ? []
+      : ["", `skipped ${found.skipped.length} broken: ${printable(found.skipped.slice(0, 3).join("; "))}`]),
     ...(picture === null ? [] : ["", `confusion matrix: ${picture}`]),
   ].join("\n");
 }

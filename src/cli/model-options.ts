@@ -1,7 +1,7 @@
 // Flags that the commands for using a trained network have in common.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 // Types only: the module behind them loads the tensor library, and help must not.
 import type { ModelHints, UsableModel } from "../model/open-model.js";
@@ -40,6 +40,12 @@ export function addModelOptions(command: Command): Command {
     .option(
       "--normalisation <mean/std>",
       "bare weights: MEAN,.../STD,... of pixels in 0..1 [usual for the stem]",
+    )
+    .addOption(
+      new Option(
+        "--fit <way>",
+        "bare weights: how pictures come to the size: the middle (crop), all with black beside (pad), out of proportion (stretch) [crop]",
+      ).choices(["crop", "pad", "stretch"]),
     )
     .option("--image-size <n>", "side of the images in pixels [as trained]", wholeNumber("--image-size", 4));
 }

@@ -50,7 +50,8 @@ function checkTrainPreset({ trainPreset }: SearchConfig): void {
 function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"train"> {
   const out = trainingPath(run.path);
   if (existsSync(join(out, "meta.json"))) return { resume: out, flags: {} };
-  const { data, seed, threads, device, limitTrain, limitTest, imageSize, normalisation, skipBroken } = config;
+  const { data, seed, threads, device, limitTrain, limitTest, imageSize, fit, normalisation, skipBroken } =
+    config;
   const flags = {
     arch: run.path,
     data,
@@ -60,6 +61,7 @@ function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"tr
     limitTrain,
     limitTest,
     imageSize,
+    fit,
     normalisation,
     skipBroken,
   };

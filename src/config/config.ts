@@ -216,6 +216,7 @@ export const resumableKeys: readonly string[] = [
   "saveEvery",
   "keepCheckpoints",
   "prefetch",
+  "pictureCache",
   // These decide nothing.
   "table",
   "rankedArchitectures",

@@ -27,6 +27,26 @@ const shared = {
     .describe(
       "height and width of the network's input in pixels; none = the size of the data. Pictures of folders are scaled to it, other images averaged, where it divides their size",
     ),
+  fit: z
+    .enum(["crop", "pad", "stretch"])
+    .default("crop")
+    .describe(
+      "how pictures of folders come to that size: the middle of them, all of them with black beside, or all of them out of proportion",
+    ),
+  splitSeed: z
+    .int()
+    .min(0)
+    .max(4294967295)
+    .nullable()
+    .default(0)
+    .describe(
+      "seed of which images are for testing (of data without test images), held out, or used under a limit, whatever the run's own seed; none = the run's seed",
+    ),
+  pictureCache: notNegative(
+    "GiB of memory for photographs of streamed folders, which are decoded once and kept smaller; none = a quarter of the machine's",
+  )
+    .nullable()
+    .default(null),
   limitTrain: count("use only this many training images; none = all").nullable().default(null),
   limitTest: count("use only this many test images; none = all").nullable().default(null),
   augmentation: z
@@ -152,6 +172,12 @@ export const trainSchema = z.strictObject({
     .default(usualSpace.name)
     .describe("the space of random:SEED; every other architecture says itself which it is of"),
   ...shared,
+  splitSeed: shared.splitSeed
+    .unwrap()
+    .default(null)
+    .describe(
+      "seed of which images are for testing (of data without test images), held out, or used under a limit; none = that of the run whose cells or weights are trained on, or 0",
+    ),
   arch: z
     .string()
     .min(1)

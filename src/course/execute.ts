@@ -91,6 +91,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     const device = Device.named(config.device);
     setThreads(config.threads);
     sources = await openSources(config);
+    for (const note of sources.notes) observer.line(note);
     for (const warning of sources.warnings) observer.warn(warning);
     if (opened !== null) requireSameData(opened, config.data, sources);
     if (config.validationFraction > 0 && sources.validation === null)
@@ -127,7 +128,8 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const { libtorchVersion, blasLibrary } = engineInformation();
       const versions = { libtorch: libtorchVersion, blas: blasLibrary, kernels };
       const dataIdentity = sources.identity();
-      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions, dataIdentity });
+      const { split } = sources;
+      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions, dataIdentity, split });
       work.begin(course, run, config);
       observer.line(`run directory ${run.path}`);
     }
@@ -166,6 +168,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const part =
         ended === "finished" ? await work.finish(course, run!, config, sources, { observer, stop }) : null;
       position.totalSeconds += (performance.now() - started) / 1000;
+      for (const warning of sources.skipped()) observer.warn(warning);
       const status = part === null ? "interrupted" : "finished";
       const summary = summarise(status, part ?? work.describe(course, run!, config));
       return { path: run!.path, status, summary };

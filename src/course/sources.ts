@@ -1,4 +1,6 @@
 // The batches of a run: which images train the weights, which the codes, which are held out.
+
+import { createHash } from "node:crypto";
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
 import { dataFolder, type SearchConfig, type TrainConfig } from "../config/config.js";
@@ -9,16 +11,23 @@ import {
   type Dataset,
   dataIdentity,
   imagenetCrop,
+  limited,
   type Normalisation,
   openBatchSource,
   openDataset,
+  type Part,
   type PictureAugmentation,
+  PictureCache,
+  type PictureShape,
   type PrefetchedSource,
   pictureStatistics,
   prefetch,
+  splitTraining,
   statisticsOf,
-  stratifiedSplit,
+  type TrainingSplit,
+  usualCacheBytes,
 } from "../data/index.js";
+import type { SplitRecord } from "../run/directory.js";
 
 /** Evaluation of pictures takes a centre crop of 224 of 256 pixels, as the ImageNet recipes do. */
 export const pictureResizeRatio = 256 / 224;
@@ -32,14 +41,20 @@ export interface Sources {
   readonly validation: BatchSource | null;
   readonly test: BatchSource | null;
   readonly normalisation: Normalisation;
-  /** For pictures from outside: how much larger than the crop the shorter side is made. */
-  readonly resizeRatio: number;
+  /** How pictures from outside become images of this size. */
+  readonly picture: Pick<PictureShape, "resizeRatio" | "fit" | "preparation">;
   readonly classes: readonly string[];
   readonly channels: number;
   readonly height: number;
   readonly width: number;
-  /** What the user should know of the data: pictures that were skipped. */
+  /** Who is in which part, for the run's record. */
+  readonly split: SplitRecord;
+  /** What the user should know of the data: what is there and not used, what was set aside. */
+  readonly notes: readonly string[];
+  /** What is not as it should be: pictures that were skipped. */
   readonly warnings: readonly string[];
+  /** A sentence about pictures that were skipped since, while they were streamed; none where there are none. */
+  skipped(): readonly string[];
   /** What tells the data set from others, wherever it lies; takes a while to find. */
   identity(): string;
   close(): Promise<void>;
@@ -56,25 +71,50 @@ export function heldOutBatch({ training, codes }: Sources, epoch: number, index:
 
 type DataConfig = SearchConfig | TrainConfig;
 
-/** Indices of a seeded, stratified choice of at most `limit` images. */
-export function limited(labels: Int32Array, limit: number | null, seed: number, name: string): Int32Array {
-  const size = Math.min(limit ?? labels.length, labels.length);
-  return stratifiedSplit(labels, size, seed, name).chosen;
+/** The seed that decides who is in which part: of the data, or of a run from before there was one, its own. */
+export const splitSeedOf = ({ splitSeed, seed }: Pick<DataConfig, "splitSeed" | "seed">): number =>
+  splitSeed ?? seed;
+
+/** What of a configuration says who is in which part. */
+export type SplitConfig = Pick<
+  DataConfig,
+  "seed" | "splitSeed" | "limitTrain" | "limitTest" | "validationFraction"
+>;
+
+/** Indices of the images of every part, among the training and the test images. */
+export interface RunSplit extends TrainingSplit {
+  readonly test: Int32Array;
+  readonly record: SplitRecord;
 }
 
-/** Which training images the weights learn from, and which are held out; the same for the same seed. */
-export function splitTraining(
-  allLabels: Int32Array,
-  { limitTrain, validationFraction, seed }: Pick<DataConfig, "limitTrain" | "validationFraction" | "seed">,
-): { trained: Int32Array; heldOut: Int32Array } {
-  const used = limited(allLabels, limitTrain, seed, "limit-train");
-  const labels = Int32Array.from(used, (image) => allLabels[image]);
-  const heldOutCount = Math.round(used.length * validationFraction);
-  const { chosen, rest } = stratifiedSplit(labels, heldOutCount, seed, "held-out");
-  return {
-    heldOut: Int32Array.from(chosen, (position) => used[position]),
-    trained: Int32Array.from(rest, (position) => used[position]),
-  };
+/** Splits a data set as a run with the configuration does. */
+export function splitForRun(
+  {
+    train,
+    test,
+    setAside,
+    listing,
+  }: {
+    readonly train: { readonly labels: Int32Array };
+    readonly test: { readonly labels: Int32Array } | undefined;
+    readonly setAside: Int32Array;
+    readonly listing: string;
+  },
+  config: SplitConfig,
+): RunSplit {
+  const seed = splitSeedOf(config);
+  const { trained, heldOut } = splitTraining(train.labels, {
+    limit: config.limitTrain,
+    fraction: config.validationFraction,
+    seed,
+  });
+  const tested = limited(test?.labels ?? new Int32Array(), config.limitTest, seed, "limit-test");
+  const digest = createHash("sha256");
+  for (const part of [setAside, trained, heldOut, tested]) digest.update(`${part.length}:`).update(part);
+  const counts = { trained: trained.length, heldOut: heldOut.length, test: tested.length };
+  const testSetAside = setAside.length > 0;
+  const record = { seed, listing, counts, testSetAside, indices: digest.digest("hex") };
+  return { trained, heldOut, test: tested, record };
 }
 
 /** "MEAN,.../STD,..." @throws IstaError CONFIG_VALUE when the channels are others than the data's. */
@@ -105,7 +145,7 @@ async function chooseNormalisation(
   // Streamed pictures are not read twice to measure them: the usual statistics of natural images stand in.
   return dataset.storage === "memory"
     ? statisticsOf(dataset.train, training)
-    : pictureStatistics(dataset.train, config.seed);
+    : pictureStatistics(dataset.train, splitSeedOf(config));
 }
 
 /** @param side of the network's input in pixels: small images are moved by less */
@@ -138,7 +178,8 @@ async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size:
   const dataset = await openDataset(dataFolder(config.data), {
     imageSize: config.imageSize ?? undefined,
     stream,
-    seed: config.seed,
+    fit: config.fit,
+    splitSeed: splitSeedOf(config),
     skipBroken: config.skipBroken,
   });
   if (stream && dataset.storage === "memory") {
@@ -163,7 +204,8 @@ async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size:
 export async function openSources(config: DataConfig): Promise<Sources> {
   const { batchSize, seed } = config;
   const { dataset: opened, size } = await openFolder(config);
-  const { trained, heldOut } = splitTraining(opened.train.labels, config);
+  const split = splitForRun(opened, config);
+  const { trained, heldOut } = split;
   const shuffled = "control" in config && config.control === "shuffled-labels";
   const dataset = shuffled ? withShuffledLabels(opened, [trained, heldOut], seed) : opened;
   const { test } = dataset;
@@ -175,12 +217,12 @@ export async function openSources(config: DataConfig): Promise<Sources> {
   }
   const normalisation = await chooseNormalisation(config, dataset, trained);
 
-  const source = (
-    part: "train" | "test",
-    indices: Int32Array,
-    name: string,
-    varied: boolean,
-  ): PrefetchedSource => {
+  const streamed = dataset.storage === "folder";
+  const resizeRatio = streamed ? pictureResizeRatio : 1;
+  const preparation = streamed ? undefined : dataset.train.preparation;
+  const gibibytes = config.pictureCache;
+  const cache = new PictureCache(gibibytes === null ? usualCacheBytes() : gibibytes * 2 ** 30);
+  const source = (part: Part, indices: Int32Array, name: string, varied: boolean): PrefetchedSource => {
     const options = {
       batchSize,
       seed,
@@ -189,21 +231,18 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       indices,
       normalisation,
       augmentation: varied ? augmentationOf(config, size) : undefined,
-      size,
-      resizeRatio: pictureResizeRatio,
+      shape: { channels: 3, height: size, width: size, resizeRatio, fit: config.fit } as const,
       skipBroken: config.skipBroken,
+      cache,
     };
-    const made = openBatchSource(dataset, part, options);
     // Shuffled sources are gone through epoch after epoch.
-    return prefetch(made, config.prefetch, varied);
+    return prefetch(openBatchSource(part, options), config.prefetch, varied);
   };
   const sources: (PrefetchedSource | null)[] = [
-    source("train", trained, "weights", true),
-    heldOut.length === 0 ? null : source("train", heldOut, "codes", true),
-    heldOut.length === 0 ? null : source("train", heldOut, "validation", false),
-    test === undefined
-      ? null
-      : source("test", limited(test.labels, config.limitTest, seed, "limit-test"), "test", false),
+    source(dataset.train, trained, "weights", true),
+    heldOut.length === 0 ? null : source(dataset.train, heldOut, "codes", true),
+    heldOut.length === 0 ? null : source(dataset.train, heldOut, "validation", false),
+    test === undefined ? null : source(test, split.test, "test", false),
   ];
   const [training, codes, validation, testing] = sources;
   return {
@@ -212,18 +251,31 @@ export async function openSources(config: DataConfig): Promise<Sources> {
     validation,
     test: testing,
     normalisation,
-    resizeRatio: dataset.storage === "folder" ? pictureResizeRatio : 1,
+    picture: {
+      resizeRatio,
+      ...(config.fit === "crop" ? {} : { fit: config.fit }),
+      ...(preparation === undefined ? {} : { preparation }),
+    },
     classes: dataset.classes,
     channels: training!.channels,
     height: training!.height,
     width: training!.width,
-    warnings:
-      dataset.skipped.length === 0
-        ? []
-        : [`skipped ${dataset.skipped.length} broken pictures, the first: ${dataset.skipped[0]}`],
+    split: split.record,
+    notes: dataset.notes,
+    warnings: skippedWords(dataset.skipped),
+    skipped: () => skippedWords([...new Set(sources.flatMap((one) => [...(one?.broken?.values() ?? [])]))]),
     identity: () => dataIdentity(dataset),
     async close() {
       for (const one of sources) await one?.close();
+      cache.clear();
     },
   };
 }
+
+/** A sentence about pictures that were left out; none where there are none. */
+export const skippedWords = (reasons: readonly string[]): string[] =>
+  reasons.length === 0
+    ? []
+    : [
+        `skipped ${reasons.length} broken picture${reasons.length === 1 ? "" : "s"}, the first: ${reasons[0]}`,
+      ];

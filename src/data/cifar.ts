@@ -15,6 +15,8 @@ interface CifarLayout {
   readonly classCount: number;
   readonly namesFile: string;
   isTrainFile(name: string): boolean;
+  /** The training files as they are published. */
+  readonly trainFiles: readonly string[];
   readonly testFile: string;
 }
 
@@ -24,6 +26,7 @@ export const cifarLayouts = {
     classCount: 10,
     namesFile: "batches.meta.txt",
     isTrainFile: (name: string) => /^data_batch_\d+\.bin$/.test(name),
+    trainFiles: [1, 2, 3, 4, 5].map((number) => `data_batch_${number}.bin`),
     testFile: "test_batch.bin",
   },
   cifar100: {
@@ -31,6 +34,7 @@ export const cifarLayouts = {
     classCount: 100,
     namesFile: "fine_label_names.txt",
     isTrainFile: (name: string) => name === "train.bin",
+    trainFiles: ["train.bin"],
     testFile: "test.bin",
   },
 } as const satisfies Record<string, CifarLayout>;
@@ -54,9 +58,16 @@ export function readCifar(
   directory: string,
   files: readonly string[],
   format: CifarFormat,
-): { classes: string[]; train: ImageSet; test: ImageSet | undefined } {
+): {
+  classes: string[];
+  classesAreNamed: boolean;
+  train: ImageSet;
+  test: ImageSet | undefined;
+  notes: string[];
+} {
   const layout: CifarLayout = cifarLayouts[format];
-  const classes = files.includes(layout.namesFile)
+  const classesAreNamed = files.includes(layout.namesFile);
+  const classes = classesAreNamed
     ? readClassNames(join(directory, layout.namesFile))
     : Array.from({ length: layout.classCount }, (_, label) => String(label));
   const number = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? 0);
@@ -77,7 +88,14 @@ export function readCifar(
     );
   };
   const test = files.includes(layout.testFile) ? read([layout.testFile]) : undefined;
-  return { classes, train: read(trainFiles), test };
+  const missing = layout.trainFiles.filter((name) => !files.includes(name));
+  const notes =
+    missing.length === 0
+      ? []
+      : [
+          `${directory} has no ${missing.join(", ")}, which ${format} is published with: there are fewer images`,
+        ];
+  return { classes, classesAreNamed, train: read(trainFiles), test, notes };
 }
 
 /** Joins the records of the given files, whose paths are only for messages. */

@@ -1,5 +1,6 @@
 // Reading data files and folders: bounded sizes, and errors that name the file.
 
+import { isUtf8 } from "node:buffer";
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,29 +22,39 @@ export interface Listing {
 
 /**
  * Lists a folder. Symbolic links are followed (data sets are often links into a shared disk): files are only ever
- * read, and the depth of the layouts is fixed, so a link can neither lead a write astray nor make a cycle.
- * A dangling link counts as a file, so that reading it reports it by name.
+ * read, so a link cannot lead a write astray. A dangling link counts as a file, so that reading it reports it by name.
  */
 export async function listFolder(path: string): Promise<Listing> {
-  let entries: Dirent[];
+  let entries: Dirent<Buffer>[];
   try {
-    entries = await readdir(path, { withFileTypes: true });
+    entries = await readdir(path, { withFileTypes: true, encoding: "buffer" });
   } catch (cause) {
     throw fileError(cause, "list the folder", path);
   }
   const folders: string[] = [];
   const files: string[] = [];
   for (const entry of entries) {
-    if (entry.name.startsWith(".")) continue;
+    const name = nameOf(entry.name, path);
+    if (name.startsWith(".")) continue;
     const isFolder = entry.isSymbolicLink()
-      ? await stat(join(path, entry.name)).then(
+      ? await stat(join(path, name)).then(
           (target) => target.isDirectory(),
           () => false,
         )
       : entry.isDirectory();
-    (isFolder ? folders : files).push(entry.name);
+    (isFolder ? folders : files).push(name);
   }
   return { folders: folders.sort(), files: files.sort() };
+}
+
+/** Names in another encoding would come out as other names, under which nothing is found. */
+function nameOf(bytes: Buffer, folder: string): string {
+  if (isUtf8(bytes)) return bytes.toString();
+  const shown = bytes.toString("latin1");
+  throw new IstaError(
+    "DATA_NAME",
+    `data: expected names in UTF-8 in ${folder}, got one that may be ${JSON.stringify(shown)} in Latin-1; rename it, or all: convmv -r -f latin1 -t utf8 --notest ${folder}`,
+  );
 }
 
 /**

@@ -7,7 +7,7 @@ import { RandomStream } from "../base/random.js";
 import { augmentImage } from "./augmentation.js";
 import { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
 import { normalisationTables } from "./image-set.js";
-import { openDataset } from "./open.js";
+import { scanDataset } from "./open.js";
 import {
   centreCrop,
   decodeImage,
@@ -41,17 +41,19 @@ beforeAll(async () => {
 });
 
 async function openList(name: string): Promise<PictureList> {
-  const dataset = await openDataset(join(folder, name), { stream: true });
-  if (dataset.storage !== "folder") throw new Error("not streamed");
-  return dataset.train;
+  const { parts } = await scanDataset(join(folder, name));
+  return parts.get("train") as PictureList;
 }
+
+const square = (side: number) =>
+  ({ channels: 3, height: side, width: side, resizeRatio: 256 / 224 }) as const;
 
 function open(options: Partial<FolderSourceOptions> = {}, from = list): FolderBatchSource {
   const source = new FolderBatchSource(from, {
     batchSize: 4,
     seed: 1,
     shuffle: true,
-    size: 32,
+    shape: square(32),
     normalisation,
     ...options,
   });
@@ -115,7 +117,7 @@ describe("FolderBatchSource", () => {
 
   it("works while this thread is blocked, as it is by a training step", async () => {
     const thread = nextThread();
-    const source = open({ augmentation, workers: 1, size: 224 });
+    const source = open({ augmentation, workers: 1, shape: square(224) });
     await source.batch(0, 0);
     const worker = await thread;
     const ahead = source.batch(0, 1);
@@ -167,13 +169,13 @@ describe("failures", () => {
 
   it("of options are found before any thread starts", async () => {
     for (const size of [0, 30, 2 ** 14, Number.NaN])
-      await expectError(() => open({ size }), "DATA_SIZE", `${size}`);
+      await expectError(() => open({ shape: square(size) }), "DATA_SIZE", `${size}`);
     await expectError(() => open({ normalisation: { mean: [0], std: [1] } }), "DATA_SIZE", "3 means");
     await expect(open().batch(0, 3)).rejects.toThrow(RangeError);
   });
 
   it("of closing: batches under way and later ones are refused", async () => {
-    const source = open({ augmentation, workers: 2, size: 224 });
+    const source = open({ augmentation, workers: 2, shape: square(224) });
     const underWay = [source.batch(0, 0), source.batch(0, 1)].map((batch) =>
       expectError(() => batch, "DATA_WORKER", "closed"),
     );
@@ -185,7 +187,7 @@ describe("failures", () => {
 
   it("of a thread are reported to every batch that waits for it", async () => {
     const thread = nextThread();
-    const source = open({ workers: 1, size: 224 });
+    const source = open({ workers: 1, shape: square(224) });
     const waiting = [0, 1].map((i) => source.batch(0, i));
     const outcomes = waiting.map((batch) => expectError(() => batch, "DATA_WORKER", "exited with code"));
     await (await thread).terminate();

@@ -5,30 +5,32 @@ import { usefulThreads } from "../base/processors.js";
 import { noAugmentation } from "./augmentation.js";
 import { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 import { normalisationTables } from "./image-set.js";
+import type { PictureShape } from "./picture.js";
+import { PictureCache, usualCacheBytes } from "./picture-cache.js";
 import { type PictureAugmentation, type PictureBatch, PicturePool } from "./picture-pool.js";
 import type { Batch, BatchSource, Normalisation, PictureList } from "./types.js";
 
 export interface FolderSourceOptions extends BatchPlanOptions {
-  /** Side in pixels of the square images that are made; a multiple of 4. */
-  readonly size: number;
+  /** The images that are made, with sides that are multiples of 4. */
+  readonly shape: PictureShape;
   readonly normalisation: Normalisation;
   /** Default: none, as for evaluation. */
   readonly augmentation?: PictureAugmentation;
-  /** Where no random resized crop is made, see `centreCrop`. Default 256 / 224. */
-  readonly resizeRatio?: number;
   /** The pictures to use, by index; all by default. */
   readonly indices?: Int32Array;
   /** Threads. Default: one for each core but one, at most 8. Each batch is made by one of them. */
   readonly workers?: number;
   /** Leave broken pictures out of their batches, which get smaller, instead of failing. */
   readonly skipBroken?: boolean;
+  /** Keeps photographs that were decoded once; may be shared by sources of one shape. Default: one of `usualCacheBytes`. */
+  readonly cache?: PictureCache;
 }
 
 /** Wrap it in `prefetch` so that its threads work on the next batches during a training step. */
 export class FolderBatchSource implements BatchSource {
   readonly batchCount: number;
   readonly exampleCount: number;
-  readonly channels = 3;
+  readonly channels: number;
   readonly height: number;
   readonly width: number;
   readonly classes: readonly string[];
@@ -36,44 +38,43 @@ export class FolderBatchSource implements BatchSource {
   readonly broken = new Map<string, string>();
   private readonly plan: BatchPlan;
   private readonly pool: PicturePool;
+  private readonly cache: PictureCache;
 
   /** Throws USAGE, DATA_EMPTY (no batch can be made), DATA_SIZE. Threads start with the first batch. */
   constructor(
     private readonly list: PictureList,
     private readonly options: FolderSourceOptions,
   ) {
-    const { size, normalisation, workers = Math.min(8, Math.max(1, usefulThreads() - 1)) } = options;
-    if (!Number.isInteger(size) || size < 4 || size % 4 !== 0 || size > 4096) {
+    const { shape, normalisation, workers = Math.min(8, Math.max(1, usefulThreads() - 1)) } = options;
+    for (const side of [shape.height, shape.width]) {
+      if (Number.isInteger(side) && side >= 4 && side % 4 === 0 && side <= 4096) continue;
       throw new IstaError(
         "DATA_SIZE",
-        `pictures: expected an image size that is a multiple of 4 up to 4096, got ${size}`,
+        `pictures: expected an image size that is a multiple of 4 up to 4096, got ${side}`,
       );
     }
-    normalisationTables(normalisation, 3);
+    normalisationTables(normalisation, shape.channels);
     this.plan = new BatchPlan(options.indices ?? list.count, options);
     this.batchCount = this.plan.batchCount;
     this.exampleCount = this.plan.exampleCount;
-    this.height = size;
-    this.width = size;
+    this.channels = shape.channels;
+    this.height = shape.height;
+    this.width = shape.width;
     this.classes = list.classes;
     this.pool = new PicturePool(workers);
+    this.cache = options.cache ?? new PictureCache(usualCacheBytes());
   }
 
   /** Throws DATA_PICTURE, DATA_LIMIT and FILE_* errors that name a picture, and DATA_WORKER after `close`. */
   async batch(epoch: number, index: number): Promise<Batch> {
-    const {
-      size,
-      normalisation,
-      augmentation = noAugmentation,
-      resizeRatio = 256 / 224,
-      skipBroken = false,
-    } = this.options;
+    const { shape, normalisation, augmentation = noAugmentation, skipBroken = false } = this.options;
     const indices = Array.from(this.plan.batch(epoch, index));
     const paths = indices.map((image) => this.list.paths[image]);
     const made = await this.pool.run({
       paths,
-      size,
-      resizeRatio,
+      shape,
+      kept: paths.map((path) => this.cache.get(path)),
+      keepMore: this.cache.hasRoom,
       normalisation,
       augmentation,
       seed: this.options.seed,
@@ -81,6 +82,7 @@ export class FolderBatchSource implements BatchSource {
       skipBroken,
     });
     const labels = Int32Array.from(indices, (image) => this.list.labels[image]);
+    for (const { position, picture } of made.kept) this.cache.keep(paths[position], picture);
     for (const { position, reason } of made.broken) this.broken.set(paths[position], reason);
     if (made.broken.length === 0) return { images: made.images, labels, count: labels.length };
     return withoutBroken(made, labels);

@@ -3,7 +3,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { available, expectError, picture, pictureFolder, temporaryFolder } from "../../test/support/data.js";
-import { statisticsOf } from "./image-set.js";
+import { statisticsOf, usableImages } from "./image-set.js";
 import { openDataset } from "./open.js";
 import { centreCrop, openPicture, renderPicture, wholePicture } from "./picture.js";
 import { pictureStatistics } from "./survey.js";
@@ -61,7 +61,7 @@ describe("image folders", () => {
       for (let i = 0; i < 10; i++) write(`unsplit/${name}/${i}.png`, await picture(8, 8, "png", i));
     }
     const open = async (seed: number) =>
-      (await openDataset(path("unsplit"), { seed, stream: true })) as FolderDataset;
+      (await openDataset(path("unsplit"), { splitSeed: seed, stream: true })) as FolderDataset;
     const { train, test } = await open(1);
     expect([train.count, test?.count]).toEqual([16, 4]);
     expect([...train.labels].filter((label) => label === 0).length).toBe(8);
@@ -76,7 +76,8 @@ describe("image folders", () => {
     symlinkSync(path("small/train/cat"), path("linked/train/cat"));
     mkdirSync(path("linked/train/dog"));
     symlinkSync(path("small/train/dog/0.png"), path("linked/train/dog/0.png"));
-    expect((await openDataset(path("linked"))).train.count).toBe(5);
+    const { train, test } = await openDataset(path("linked"));
+    expect(train.count + (test?.count ?? 0)).toBe(5);
     symlinkSync(path("nowhere.png"), path("linked/train/dog/1.png"));
     await expectError(() => openDataset(path("linked")), "FILE_NOT_FOUND", "dog/1.png");
   });
@@ -104,6 +105,7 @@ describe("image folders", () => {
     write("damaged/train/cat/1.jpg", (await picture(16, 16, "jpeg", 2)).subarray(0, 200));
     write("damaged/train/cat/2.jpg", await picture(16, 16, "jpeg", 3));
     write("damaged/train/dog/0.jpg", await picture(16, 16, "jpeg", 4));
+    for (const name of ["cat", "dog"]) write(`damaged/val/${name}/0.jpg`, await picture(16, 16, "jpeg", 5));
     const directory = path("damaged");
     for (const options of [{}, { imageSize: 16 }]) {
       await expectError(() => openDataset(directory, options), "DATA_PICTURE", "cat/1.jpg");
@@ -111,10 +113,13 @@ describe("image folders", () => {
         ...options,
         skipBroken: true,
       })) as MemoryDataset;
-      expect([...train.labels]).toEqual([0, 0, 1]);
-      expect(train.images.length).toBe(3 * 768);
+      // It keeps its place, so that who is in which part does not change; batches leave it out.
+      expect([...train.labels]).toEqual([0, 0, 0, 1]);
+      expect(train.broken).toEqual(new Set([1]));
+      expect(usableImages(train)).toEqual(Int32Array.of(0, 2, 3));
+      expect(train.images.length).toBe(4 * 768);
       const last = await openPicture(path("damaged/train/dog/0.jpg"));
-      expect(train.images.subarray(2 * 768)).toEqual(await renderPicture(last, wholePicture(last), 3));
+      expect(train.images.subarray(3 * 768)).toEqual(await renderPicture(last, wholePicture(last), 3));
       expect(skipped.length).toBe(1);
       expect(skipped[0]).toContain("cat/1.jpg");
     }

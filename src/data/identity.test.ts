@@ -35,11 +35,11 @@ beforeAll(async () => {
 });
 
 it("does not depend on the place, nor on what is set aside for testing", async () => {
-  const found = await identity("pictures", { seed: 0 });
+  const found = await identity("pictures", { splitSeed: 0 });
   expect(found).toMatch(/^[0-9a-f]{64}$/);
-  expect(await identity("moved", { seed: 1 })).toBe(found);
-  expect(await identity("pictures", { seed: 0, stream: true })).toBe(
-    await identity("moved", { seed: 1, stream: true }),
+  expect(await identity("moved", { splitSeed: 1 })).toBe(found);
+  expect(await identity("pictures", { splitSeed: 0, stream: true })).toBe(
+    await identity("moved", { splitSeed: 1, stream: true }),
   );
 });
 

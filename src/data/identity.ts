@@ -20,7 +20,7 @@ const nameDigests = (directory: string, { paths }: PictureList): Buffer[] =>
 
 /**
  * SHA-256, hexadecimal, of all images with their classes. It does not depend on where the data set lies, on the order of its images,
- * nor on which of them are set aside: a folder without test images sets others aside for each seed.
+ * nor on which of them are set aside: data without test images set others aside for each seed of a split.
  */
 export function dataIdentity(dataset: Dataset): string {
   const digests =

@@ -1,14 +1,7 @@
 // Padding, splits by seed, statistics and normalisation tables of images in memory.
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expectError, randomSet } from "../../test/support/data.js";
-import {
-  classCounts,
-  normalisationTables,
-  padToMultipleOfFour,
-  statisticsOf,
-  stratifiedSplit,
-} from "./image-set.js";
+import { classCounts, normalisationTables, padToMultipleOfFour, statisticsOf } from "./image-set.js";
 
 describe("padToMultipleOfFour", () => {
   it("leaves usable sizes alone", () => {
@@ -28,54 +21,6 @@ describe("padToMultipleOfFour", () => {
           expect(padded.images[(plane * 8 + y) * 8 + x]).toBe(expected);
         }
       }
-    }
-  });
-});
-
-describe("stratifiedSplit", () => {
-  const labelArrays = fc.array(fc.integer({ min: 0, max: 6 }), { minLength: 1, maxLength: 200 });
-
-  it("splits into disjoint parts of the wanted sizes, each class to within one image of its share", () => {
-    fc.assert(
-      fc.property(
-        labelArrays,
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        fc.nat(),
-        (values, share, seed) => {
-          const labels = Int32Array.from(values);
-          const size = Math.round(share * labels.length);
-          const { chosen, rest } = stratifiedSplit(labels, size, seed, "test");
-          expect(chosen.length).toBe(size);
-          expect([...chosen, ...rest].sort((a, b) => a - b)).toEqual(values.map((_, i) => i));
-          expect([...chosen]).toEqual([...chosen].sort((a, b) => a - b));
-          for (let label = 0; label <= 6; label++) {
-            const all = values.filter((value) => value === label).length;
-            const got = chosen.filter((image) => labels[image] === label).length;
-            expect(Math.abs(got - (all * size) / labels.length)).toBeLessThanOrEqual(1);
-          }
-        },
-      ),
-    );
-  });
-
-  it("is the same for the same seed and name, and another otherwise", () => {
-    const labels = Int32Array.from({ length: 100 }, (_, i) => i % 10);
-    const split = (seed: number, name: string): number[] => [
-      ...stratifiedSplit(labels, 50, seed, name).chosen,
-    ];
-    expect(split(1, "halves")).toEqual(split(1, "halves"));
-    expect(split(1, "halves")).not.toEqual(split(2, "halves"));
-    expect(split(1, "halves")).not.toEqual(split(1, "limit"));
-  });
-
-  it("refuses sizes that the labels do not have", async () => {
-    for (const size of [-1, 11, 1.5, Number.NaN]) {
-      await expectError(
-        () => stratifiedSplit(new Int32Array(10), size, 1, "limit"),
-        "USAGE",
-        "0 to 10",
-        "limit",
-      );
     }
   });
 });

@@ -1,7 +1,7 @@
-// Operations on images in memory: padding to usable sizes, splits and limits by seed, statistics.
+// Operations on images in memory: padding to usable sizes, parts of sets, statistics.
 
 import { IstaError } from "../base/errors.js";
-import { RandomStream } from "../base/random.js";
+import { padPlanes } from "./planes.js";
 import type { ImageSet, Normalisation } from "./types.js";
 
 /** Of the 50,000 training images of CIFAR-10, as the programs of this family use them. */
@@ -21,60 +21,41 @@ export function padToMultipleOfFour(set: ImageSet): ImageSet {
   const height = Math.ceil(set.height / 4) * 4;
   const width = Math.ceil(set.width / 4) * 4;
   if (height === set.height && width === set.width) return set;
-  const images = new Uint8Array(set.count * set.channels * height * width);
-  const top = (height - set.height) >> 1;
-  const left = (width - set.width) >> 1;
-  for (let plane = 0; plane < set.count * set.channels; plane++) {
-    for (let y = 0; y < set.height; y++) {
-      const from = (plane * set.height + y) * set.width;
-      images.set(set.images.subarray(from, from + set.width), (plane * height + top + y) * width + left);
-    }
-  }
-  return { ...set, height, width, images };
+  const content = { height: set.height, width: set.width };
+  const images = padPlanes(set.images, set.count * set.channels, content, { height, width });
+  return { ...set, height, width, images, preparation: { content, averaged: 1 } };
 }
 
-/** Two disjoint parts of a set, as ascending indices of its images. */
-export interface Split {
-  readonly chosen: Int32Array;
-  readonly rest: Int32Array;
+/** The images with the given indices. */
+export function selectImages(set: ImageSet, indices: Int32Array): ImageSet {
+  const values = set.channels * set.height * set.width;
+  const images = new Uint8Array(indices.length * values);
+  for (const [position, image] of indices.entries())
+    images.set(set.images.subarray(image * values, (image + 1) * values), position * values);
+  const labels = Int32Array.from(indices, (image) => set.labels[image]);
+  return { ...set, count: indices.length, images, labels };
 }
 
-/**
- * Chooses `size` of the labelled images by the seed, stratified: every class gives its share to within one image.
- * `name` tells different draws of one run apart. Used for the two halves of the search (section 3 of the paper takes
- * half of the training images for the weights and half for the codes), for held-out parts and for limits.
- */
-export function stratifiedSplit(labels: Int32Array, size: number, seed: number, name: string): Split {
-  const count = labels.length;
-  if (!Number.isInteger(size) || size < 0 || size > count) {
-    throw new IstaError(
-      "USAGE",
-      `data: expected a number of images from 0 to ${count} for ${name}, got ${size}`,
-    );
-  }
-  const order = RandomStream.named(seed, `split/${name}`).shuffle(
-    Int32Array.from({ length: count }, (_, i) => i),
-  );
-  // Typed arrays sort stably, so that each class keeps its random order.
-  order.sort((a, b) => labels[a] - labels[b]);
-  const chosen = new Int32Array(size);
-  const rest = new Int32Array(count - size);
-  let taken = 0;
-  order.forEach((image, position) => {
-    // Position p is taken where p * size / count passes an integer: evenly spread, `size` in all.
-    if (Math.floor(((position + 1) * size) / count) > taken) chosen[taken++] = image;
-    else rest[position - taken] = image;
-  });
-  return { chosen: chosen.sort(), rest: rest.sort() };
+/** The images of sets of one kind, one set after another. */
+export function joinImages(sets: readonly ImageSet[]): ImageSet {
+  const count = sets.reduce((sum, set) => sum + set.count, 0);
+  const labels = Int32Array.from(sets.flatMap((set) => Array.from(set.labels)));
+  return { ...sets[0], count, labels, images: Buffer.concat(sets.map(({ images }) => images)) };
+}
+
+/** The indices of a set's images, or those of them that are given, whose pictures could be decoded. */
+export function usableImages({ count, broken }: ImageSet, indices?: Int32Array): Int32Array {
+  const all = indices ?? Int32Array.from({ length: count }, (_, image) => image);
+  return broken === undefined ? all : all.filter((image) => !broken.has(image));
 }
 
 /** Mean and standard deviation of every channel over the chosen images (all if none are named), scaled to 0..1. */
 export function statisticsOf(set: ImageSet, indices?: Int32Array): Normalisation {
   const area = set.height * set.width;
-  const count = indices?.length ?? set.count;
+  const used = usableImages(set, indices);
   const histograms = Array.from({ length: set.channels }, () => new Float64Array(256));
-  for (let i = 0; i < count; i++) {
-    let at = (indices === undefined ? i : indices[i]) * set.channels * area;
+  for (const image of used) {
+    let at = image * set.channels * area;
     for (const histogram of histograms) {
       for (const end = at + area; at < end; at++) histogram[set.images[at]]++;
     }

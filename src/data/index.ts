@@ -1,6 +1,7 @@
 // What the data floor offers to the floors above.
 
 export { type Augmentation, noAugmentation } from "./augmentation.js";
+export { averagedTo } from "./average.js";
 export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
 export { type DownloadProgress, type DownloadSource, downloadDataset, downloadSources } from "./download.js";
@@ -10,21 +11,36 @@ export {
   cifar10Normalisation,
   classCounts,
   imagenetNormalisation,
-  type Split,
   statisticsOf,
-  stratifiedSplit,
 } from "./image-set.js";
 export { MemoryBatchSource, type MemorySourceOptions } from "./memory-source.js";
-export { openDataset } from "./open.js";
+export {
+  isInMemory,
+  openDataset,
+  type Part,
+  type ScannedDataset,
+  scanDataset,
+  trainAndTest,
+  wholeDataset,
+} from "./open.js";
 export {
   decodeImage,
   imagenetCrop,
   type PictureRecipe,
+  type PictureShape,
   type RandomResizedCrop,
 } from "./picture.js";
+export { PictureCache, usualCacheBytes } from "./picture-cache.js";
 export type { PictureAugmentation } from "./picture-pool.js";
 export { type PrefetchedSource, prefetch } from "./prefetch.js";
-export { batchShape, firstImages, openBatchSource, type SourceOptions } from "./source.js";
+export { firstImages, openBatchSource, type SourceOptions } from "./source.js";
+export {
+  limited,
+  type Split,
+  splitTraining,
+  stratifiedSplit,
+  type TrainingSplit,
+} from "./split.js";
 export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
 export type * from "./types.js";
 export { type DatasetReport, type PartReport, verifyDataset } from "./verify.js";

@@ -3,7 +3,7 @@
 import { RandomStream } from "../base/random.js";
 import { type Augmentation, augmentImage, noAugmentation } from "./augmentation.js";
 import { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
-import { normalisationTables } from "./image-set.js";
+import { normalisationTables, usableImages } from "./image-set.js";
 import type { Batch, BatchSource, ImageSet, Normalisation } from "./types.js";
 
 export interface MemorySourceOptions extends BatchPlanOptions {
@@ -30,7 +30,7 @@ export class MemoryBatchSource implements BatchSource {
     private readonly set: ImageSet,
     private readonly options: MemorySourceOptions,
   ) {
-    this.plan = new BatchPlan(options.indices ?? set.count, options);
+    this.plan = new BatchPlan(usableImages(set, options.indices), options);
     this.tables = normalisationTables(options.normalisation, set.channels);
     this.augmentation = options.augmentation ?? noAugmentation;
     this.batchCount = this.plan.batchCount;

@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import { type ErrorCode, IstaError } from "../base/errors.js";
 import type { Augmentation } from "./augmentation.js";
-import type { RandomResizedCrop } from "./picture.js";
+import type { PictureShape, RandomResizedCrop } from "./picture.js";
+import type { KeptPicture } from "./picture-cache.js";
 import type { Normalisation } from "./types.js";
 
 /** What is done at random to every picture of a streamed image folder. */
@@ -16,8 +17,11 @@ export interface PictureAugmentation extends Augmentation {
 /** One batch to be made: what a worker is sent. */
 export interface PictureJob {
   readonly paths: readonly string[];
-  readonly size: number;
-  readonly resizeRatio: number;
+  readonly shape: PictureShape;
+  /** What was kept of a picture, by position. */
+  readonly kept: readonly (KeptPicture | undefined)[];
+  /** Whether pictures that are reduced are wanted back, to be kept. */
+  readonly keepMore: boolean;
   readonly normalisation: Normalisation;
   readonly augmentation: PictureAugmentation;
   readonly seed: number;
@@ -26,9 +30,11 @@ export interface PictureJob {
 }
 
 export interface PictureBatch {
-  /** paths.length * 3 * size * size normalised values; those of broken pictures are zero. */
+  /** paths.length * channels * height * width normalised values; those of broken pictures are zero. */
   readonly images: Float32Array;
   readonly broken: readonly { readonly position: number; readonly reason: string }[];
+  /** Pictures that were reduced, to be kept. */
+  readonly kept: readonly { readonly position: number; readonly picture: KeptPicture }[];
 }
 
 /** What a worker sends back; an error by code and message, since its class does not survive the way between threads. */

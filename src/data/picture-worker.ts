@@ -6,7 +6,15 @@ import { RandomStream } from "../base/random.js";
 import { augmentImage } from "./augmentation.js";
 import { mapConcurrently } from "./concurrency.js";
 import { normalisationTables } from "./image-set.js";
-import { centreCrop, drawRandomResizedCrop, folderFormats, openPicture, renderPicture } from "./picture.js";
+import {
+  contentOf,
+  drawRandomResizedCrop,
+  folderFormats,
+  openReduced,
+  preparePicture,
+  renderPicture,
+} from "./picture.js";
+import { fromKept, type KeptPicture, toKept } from "./picture-cache.js";
 import type { PictureJob, PictureReply } from "./picture-pool.js";
 
 const picturesInFlight = 4;
@@ -16,28 +24,39 @@ const picturesInFlight = 4;
  * nor a broken one among them changes what happens to the others.
  */
 async function makeBatch(job: PictureJob): Promise<PictureReply> {
-  const { paths, size, augmentation } = job;
-  const shape = { channels: 3, height: size, width: size } as const;
-  const values = 3 * size * size;
+  const { paths, shape, augmentation } = job;
+  const { channels, height, width } = shape;
+  const values = channels * height * width;
   const images = new Float32Array(paths.length * values);
-  const tables = normalisationTables(job.normalisation, 3);
+  const tables = normalisationTables(job.normalisation, channels);
   const broken: { position: number; reason: string }[] = [];
+  const kept: { position: number; picture: KeptPicture }[] = [];
   try {
     await mapConcurrently(paths, picturesInFlight, async (path, position) => {
       try {
         const stream = RandomStream.named(job.seed, `${job.streamName}/image-${position}`);
-        const picture = await openPicture(path, folderFormats);
-        const geometry = augmentation.randomResizedCrop
-          ? drawRandomResizedCrop(stream, picture, augmentation.randomResizedCrop, size, size)
-          : centreCrop(picture, size, size, job.resizeRatio);
-        const pixels = await renderPicture(picture, geometry, 3);
+        const before = job.kept[position];
+        const picture =
+          before === undefined
+            ? await openReduced(path, contentOf(shape), folderFormats)
+            : fromKept(path, before);
+        if (before === undefined && picture.reduced && job.keepMore)
+          kept.push({ position, picture: toKept(picture) });
+        const crop = augmentation.randomResizedCrop;
+        const pixels = crop
+          ? await renderPicture(
+              picture,
+              drawRandomResizedCrop(stream, picture, crop, width, height),
+              channels,
+            )
+          : await preparePicture(picture, shape);
         augmentImage(images, position * values, pixels, shape, tables, augmentation, stream);
       } catch (error) {
         if (!job.skipBroken || !(error instanceof IstaError)) throw error;
         broken.push({ position, reason: error.message });
       }
     });
-    return { images, broken };
+    return { images, broken, kept };
   } catch (error) {
     const { message } = error as Error;
     return {

@@ -7,7 +7,8 @@ import type { RandomStream } from "../base/random.js";
 import { writeImage } from "./augmentation.js";
 import { readBytes } from "./disk.js";
 import { normalisationTables } from "./image-set.js";
-import type { Normalisation } from "./types.js";
+import { averagePlanes, padPlanes } from "./planes.js";
+import type { Fit, Normalisation, PixelSize, Preparation } from "./types.js";
 
 /** A picture of more pixels is refused before it is decoded (0.3 GB as colour bytes): it may be a decompression bomb. */
 export const maximumPicturePixels = 100_000_000;
@@ -17,12 +18,14 @@ export const maximumPictureBytes = 256 * 2 ** 20;
 const decodeSeconds = 60;
 
 /** The formats that belong in an image folder, whatever a file's name says. */
-export const folderFormats: readonly string[] = ["jpeg", "png", "webp"];
+export const folderFormats: readonly string[] = ["jpeg", "png", "webp", "gif", "tiff", "heif"];
 
 /** A picture file that was read and whose header is understood. */
 export interface Picture {
   readonly path: string;
+  /** Of the file; of a picture that was reduced, its pixels: red, green and blue in turn. */
   readonly bytes: Uint8Array;
+  readonly reduced?: boolean;
   /** Size in pixels, upright: after the orientation of its EXIF data is applied. */
   readonly width: number;
   readonly height: number;
@@ -87,6 +90,45 @@ export async function openPicture(path: string, formats?: readonly string[]): Pr
   }
 }
 
+/** Shorter side in pixels to which larger pictures are reduced once: as much as crops of small parts for this size need. */
+const usefulSide = ({ height, width }: PixelSize): number => Math.max(512, 3 * Math.max(height, width));
+
+/**
+ * `openPicture` for images of a size. A much larger picture is decoded here, to as many pixels as are useful, which takes a fraction
+ * of the time: it is what is kept where a picture is needed again and again. All who prepare pictures begin with this.
+ * Throws as `openPicture`.
+ */
+export async function openReduced(
+  path: string,
+  size: PixelSize,
+  formats?: readonly string[],
+): Promise<Picture> {
+  const picture = await openPicture(path, formats);
+  const { bytes, ...sides } = picture;
+  const scale = usefulSide(size) / Math.min(sides.width, sides.height);
+  if (scale >= 1) return picture;
+  const [width, height] = [sides.width, sides.height].map((side) => Math.round(side * scale));
+  try {
+    const image = sourceOf(picture).resize({ width, height, fit: "fill", kernel: "linear" });
+    const { data, info } = await image.toColourspace("srgb").raw().toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3 || data.length !== 3 * width * height)
+      throw new Error(`${info.width} x ${info.height} pixels of ${info.channels} channels came out`);
+    return { path, bytes: data, width, height, reduced: true };
+  } catch (cause) {
+    throw pictureError(path, `${sides.width} x ${sides.height} pixels`, cause);
+  }
+}
+
+function sourceOf({ bytes, width, height, reduced = false }: Picture): ReturnType<typeof Sharp> {
+  const sharp = loadSharp();
+  if (reduced)
+    return sharp(bytes, { raw: { width, height, channels: 3 } }).timeout({ seconds: decodeSeconds });
+  // Warnings (stray bytes between markers) are common in pictures from cameras and harmless; errors are not.
+  return sharp(bytes, { autoOrient: true, limitInputPixels: maximumPicturePixels, failOn: "error" })
+    .flatten({ background: "#ffffff" })
+    .timeout({ seconds: decodeSeconds });
+}
+
 /**
  * The pixels as planar bytes, `channels` x height x width of the geometry's crop (or scaled size): 3 are sRGB, 1 is
  * grey. CMYK and 16-bit pictures are converted, transparency is laid on white (as most viewers show it), the
@@ -97,13 +139,9 @@ export async function renderPicture(
   geometry: Geometry,
   channels: 1 | 3,
 ): Promise<Uint8Array> {
-  const sharp = loadSharp();
-  const { path, bytes, width, height } = picture;
+  const { path, width, height } = picture;
   try {
-    // Warnings (stray bytes between markers) are common in pictures from cameras and harmless; errors are not.
-    let image = sharp(bytes, { autoOrient: true, limitInputPixels: maximumPicturePixels, failOn: "error" })
-      .flatten({ background: "#ffffff" })
-      .timeout({ seconds: decodeSeconds });
+    let image = sourceOf(picture);
     if (geometry.extract !== undefined) image = image.extract(geometry.extract);
     const source = geometry.extract ?? picture;
     if (source.width !== geometry.width || source.height !== geometry.height) {
@@ -203,29 +241,57 @@ export function drawRandomResizedCrop(
   return { ...target, extract: { left, top, width: w, height: h } };
 }
 
-/** What a network expects of a picture. */
-export interface PictureRecipe {
+/** The size of images that pictures become, and the way to it. */
+export interface PictureShape {
   readonly channels: 1 | 3;
   readonly height: number;
   readonly width: number;
-  /** See `centreCrop`: 256 / 224 for networks trained on random resized crops, 1 for others. */
+  /** See `centreCrop`: 256 / 224 for networks trained on random resized crops, 1 for others. Only cropping knows it. */
   readonly resizeRatio: number;
+  /** Default "crop". */
+  readonly fit?: Fit;
+  /** Where the images do not come out of the picture at their own size. */
+  readonly preparation?: Preparation;
+}
+
+/** The picture scaled to the size: so that it covers it, fits into it, or is it. */
+function fitted(picture: Picture, { height, width }: PixelSize, resizeRatio: number, fit: Fit): Geometry {
+  if (fit === "crop") return centreCrop(picture, width, height, resizeRatio);
+  if (fit === "stretch") return { width, height };
+  const scale = Math.min(width / picture.width, height / picture.height);
+  const scaled = (side: number, most: number): number =>
+    Math.min(most, Math.max(1, Math.round(side * scale)));
+  return { width: scaled(picture.width, width), height: scaled(picture.height, height) };
+}
+
+/** Planar bytes, channels x height x width, of a picture as it is evaluated. Throws DATA_PICTURE. */
+export async function preparePicture(picture: Picture, shape: PictureShape): Promise<Uint8Array> {
+  const { channels, height, width, resizeRatio, fit = "crop" } = shape;
+  const { content, averaged } = shape.preparation ?? { content: { height, width }, averaged: 1 };
+  const geometry = fitted(picture, content, resizeRatio, fit);
+  const pixels = await renderPicture(picture, geometry, channels);
+  const whole = padPlanes(pixels, channels, geometry.crop ?? geometry, content);
+  const around = { height: height * averaged, width: width * averaged };
+  return averagePlanes(padPlanes(whole, channels, content, around), channels, { height, width }, averaged);
+}
+
+/** What a network expects of a picture. */
+export interface PictureRecipe extends PictureShape {
   readonly normalisation: Normalisation;
 }
+
+/** The size that a picture is brought to first. */
+export const contentOf = ({ height, width, preparation }: PictureShape): PixelSize =>
+  preparation?.content ?? { height, width };
 
 /**
  * Any picture that sharp reads as channels * height * width normalised values, prepared as for evaluation.
  * Throws DATA_PICTURE, DATA_LIMIT, DATA_SIZE and FILE_* errors that name the file.
  */
 export async function decodeImage(path: string, recipe: PictureRecipe): Promise<Float32Array> {
-  const { channels, height, width } = recipe;
-  const tables = normalisationTables(recipe.normalisation, channels);
-  const picture = await openPicture(path);
-  const bytes = await renderPicture(
-    picture,
-    centreCrop(picture, width, height, recipe.resizeRatio),
-    channels,
-  );
+  const tables = normalisationTables(recipe.normalisation, recipe.channels);
+  const picture = await openReduced(path, contentOf(recipe));
+  const bytes = await preparePicture(picture, recipe);
   const out = new Float32Array(bytes.length);
   const unmoved = { shiftY: 0, shiftX: 0, flipped: false, cutoutY: 0, cutoutX: 0 };
   writeImage(out, 0, bytes, recipe, tables, unmoved, 0);

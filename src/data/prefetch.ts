@@ -24,6 +24,7 @@ export function prefetch(source: BatchSource, depth: number, intoNextEpoch = fal
     height: source.height,
     width: source.width,
     classes: source.classes,
+    broken: source.broken,
     get waitedSeconds() {
       return waitedSeconds;
     },

@@ -15,8 +15,8 @@ import {
   temporaryFolder,
 } from "../../test/support/data.js";
 import { classCounts, statisticsOf } from "./image-set.js";
-import { openDataset } from "./open.js";
-import type { MemoryDataset } from "./types.js";
+import { openDataset, scanDataset } from "./open.js";
+import type { ImageSet, MemoryDataset } from "./types.js";
 
 const { folder, write } = temporaryFolder();
 const path = (name: string): string => join(folder, name);
@@ -130,9 +130,10 @@ describe("IDX", () => {
   it("reads the same from plain and from gzipped files", async () => {
     pair("plain", 7);
     pair("zipped", 7, { gzip: true });
-    const [plain, zipped] = [await openMemory(path("plain")), await openMemory(path("zipped"))];
-    expect(zipped.train).toEqual(plain.train);
-    expect(plain.train.images).toEqual(randomBytes(7 * 784));
+    const [plain, zipped] = [await scanDataset(path("plain")), await scanDataset(path("zipped"))];
+    const images = plain.parts.get("train") as ImageSet;
+    expect(zipped.parts.get("train")).toEqual(images);
+    expect(Buffer.compare(images.images, randomBytes(7 * 784))).toBe(0);
     expect(plain.classes).toEqual(["0", "1", "2"]);
   });
 
@@ -140,7 +141,10 @@ describe("IDX", () => {
     write("colour/train-images-idx4-ubyte", idxFile([2, 3, 6, 5], randomBytes(180)));
     write("colour/train-labels-idx1-ubyte", idxFile([2], Uint8Array.of(2, 0)));
     write("colour/classes.txt", "T-shirt/top\nTrouser\n../../bag\n");
-    const { classes, train } = await openMemory(path("colour"));
+    const { classes, train, test } = await openMemory(path("colour"));
+    // One image of each of two classes: none is left for testing.
+    expect(test).toBeUndefined();
+    expect(train.preparation).toEqual({ content: { height: 6, width: 5 }, averaged: 1 });
     expect(classes).toEqual(["T-shirt/top", "Trouser", "../../bag"]);
     expect([train.channels, train.height, train.width]).toEqual([3, 8, 8]);
     expect(train.images[1 * 8 + 1]).toBe(randomBytes(1)[0]);

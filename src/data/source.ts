@@ -1,9 +1,12 @@
-// Batches of a data set, however its images are held.
+// Batches of a part of a data set, however its images are held.
 import type { BatchPlanOptions } from "./batch-plan.js";
 import { FolderBatchSource } from "./folder-source.js";
 import { MemoryBatchSource } from "./memory-source.js";
+import { isInMemory, type Part } from "./open.js";
+import type { PictureShape } from "./picture.js";
+import type { PictureCache } from "./picture-cache.js";
 import type { PictureAugmentation } from "./picture-pool.js";
-import type { BatchSource, Dataset, Normalisation } from "./types.js";
+import type { BatchSource, Normalisation } from "./types.js";
 
 export interface SourceOptions extends BatchPlanOptions {
   readonly normalisation: Normalisation;
@@ -11,39 +14,23 @@ export interface SourceOptions extends BatchPlanOptions {
   readonly augmentation?: PictureAugmentation;
   /** The images to use, by index; all by default. */
   readonly indices?: Int32Array;
-  /** Side in pixels that streamed pictures are made square to; images in memory have their size. */
-  readonly size: number;
-  /** Of streamed pictures: how much larger than the crop the shorter side is made. */
-  readonly resizeRatio: number;
+  /** What streamed pictures become; images in memory are as they are. */
+  readonly shape: PictureShape;
   /** Leave broken pictures that are streamed out of their batches instead of failing. */
   readonly skipBroken: boolean;
+  /** Keeps photographs of streamed folders. */
+  readonly cache?: PictureCache;
   /** Other numbers for the classes, and their names. */
   readonly relabelled?: { readonly labels: Int32Array; readonly classes: readonly string[] };
 }
 
-/** @param part one that the data set has */
 export function openBatchSource(
-  dataset: Dataset,
-  part: "train" | "test",
-  { size, resizeRatio, skipBroken, relabelled, ...options }: SourceOptions,
+  part: Part,
+  { shape, skipBroken, cache, relabelled, ...options }: SourceOptions,
 ): BatchSource {
-  return dataset.storage === "memory"
-    ? new MemoryBatchSource({ ...dataset[part]!, ...relabelled }, options)
-    : new FolderBatchSource(
-        { ...dataset[part]!, ...relabelled },
-        { ...options, size, resizeRatio, skipBroken },
-      );
-}
-
-/** Channels, height and width of the batches of a data set. @param size as in SourceOptions */
-export function batchShape(
-  { storage, train }: Dataset,
-  size: number,
-): { readonly channels: number; readonly height: number; readonly width: number } {
-  // Streamed pictures are made square and coloured.
-  if (storage === "folder") return { channels: 3, height: size, width: size };
-  const { channels, height, width } = train;
-  return { channels, height, width };
+  return isInMemory(part)
+    ? new MemoryBatchSource({ ...part, ...relabelled }, options)
+    : new FolderBatchSource({ ...part, ...relabelled }, { ...options, shape, skipBroken, cache });
 }
 
 /** The first batches of every epoch, of at least `count` images where there are so many. */

@@ -3,8 +3,9 @@
 import { IstaError } from "../base/errors.js";
 import { usefulThreads } from "../base/processors.js";
 import { mapConcurrently } from "./concurrency.js";
-import { statisticsOfHistograms, stratifiedSplit } from "./image-set.js";
+import { statisticsOfHistograms } from "./image-set.js";
 import { folderFormats, openPicture, renderPicture, wholePicture } from "./picture.js";
+import { stratifiedSplit } from "./split.js";
 import type { Normalisation, PictureList } from "./types.js";
 
 export interface PictureSurvey {

@@ -12,6 +12,25 @@ export interface ImageSet {
   readonly images: Uint8Array;
   /** count labels in [0, classes.length). */
   readonly labels: Int32Array;
+  /** Indices of pictures that could not be decoded: their pixels are zero, and batches and statistics leave them out. */
+  readonly broken?: ReadonlySet<number>;
+  /** How the images became what they are, where they had another size. */
+  readonly preparation?: Preparation;
+}
+
+/** How a picture of another shape is brought to the size of the images. */
+export type Fit = "crop" | "pad" | "stretch";
+
+export interface PixelSize {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** The way from a picture to an image: fitted to `content`, zeros around it to sides divisible by 4, squares averaged. */
+export interface Preparation {
+  readonly content: PixelSize;
+  /** Side in pixels of the squares that become one pixel; 1: none. */
+  readonly averaged: number;
 }
 
 /** Picture files of an image folder, to be decoded when they are needed. */
@@ -32,12 +51,25 @@ export interface Normalisation {
 export type DataFormat = "cifar10" | "cifar100" | "idx" | "image-folder";
 
 interface OpenedDataset<Part> {
+  /** Where the data are, which may be inside of the folder that was named. */
   readonly directory: string;
   readonly format: DataFormat;
   readonly classes: readonly string[];
+  /** Whether `classes` are names of the data's own; otherwise they are the numbers of the labels. */
+  readonly classesAreNamed: boolean;
   readonly train: Part;
-  /** The images set aside for evaluation: the format's own test files, or `val/` or `test/` of an image folder. */
+  /** The images for testing; undefined where every class has but one image. */
   readonly test: Part | undefined;
+  /** Name of the part of the data that the test images are; null where there is none. */
+  readonly testPart: string | null;
+  /** Indices of the images that were set aside for testing, among all; empty where the data have test images. */
+  readonly setAside: Int32Array;
+  /** The seed that they were chosen by. */
+  readonly splitSeed: number;
+  /** Digest of what splits are made of, see `scanDataset`. */
+  readonly listing: string;
+  /** What is there and not used, and what was found elsewhere than expected: sentences for people. */
+  readonly notes: readonly string[];
   /** Broken pictures that were left out, "path: reason"; empty unless `skipBroken` was asked for. */
   readonly skipped: readonly string[];
 }
@@ -74,21 +106,25 @@ export interface BatchSource {
   readonly classes: readonly string[];
   /** Batch `index` (0 .. batchCount-1) of `epoch` (0, 1, ...). Throws RangeError outside of these. */
   batch(epoch: number, index: number): Promise<Batch>;
+  /** Broken pictures that were left out so far, by path, with the reason; of streamed pictures. */
+  readonly broken?: ReadonlyMap<string, string>;
   /** Ends worker threads; the source gives no batch afterwards. */
   close(): Promise<void>;
 }
 
 export interface OpenOptions {
   /**
-   * Side in pixels of the square that every picture of an image folder is scaled and centre-cropped to, once; the
+   * Side in pixels of the square that every picture of an image folder is brought to, once; the
    * result is kept in memory as bytes. Without it a folder is held in memory if its pictures all have one size of at
    * most 64 pixels, and is streamed otherwise. Other data sets: a whole part of their side, to which pixels are averaged.
    */
   readonly imageSize?: number;
   /** Image folders only: never hold the pictures in memory. */
   readonly stream?: boolean;
-  /** Image folders without `val/` or `test/`: a fifth of each class is set aside by this seed. Default 0. */
-  readonly seed?: number;
+  /** Of image folders: how pictures are brought to `imageSize`. Default "crop". */
+  readonly fit?: Fit;
+  /** Data without test images: about a fifth of each class is set aside by this seed. Default 0. */
+  readonly splitSeed?: number;
   /** Leave out pictures that cannot be decoded instead of failing. */
   readonly skipBroken?: boolean;
 }

@@ -1,9 +1,9 @@
 // Reads a whole data set and reports what is in it.
 
 import { classCounts, statisticsOf } from "./image-set.js";
-import { openDataset } from "./open.js";
+import { isInMemory, type Part, scanDataset, trainAndTest } from "./open.js";
 import { surveyPictures } from "./survey.js";
-import type { DataFormat, ImageSet, Normalisation, PictureList } from "./types.js";
+import type { DataFormat, Normalisation } from "./types.js";
 
 /** One part of a data set; heights and widths are the smallest and the largest, in pixels. */
 export interface PartReport {
@@ -16,70 +16,87 @@ export interface PartReport {
 }
 
 export interface DatasetReport {
+  /** Where the data are, which may be inside of the folder that was named. */
   readonly directory: string;
   readonly format: DataFormat;
   readonly classes: readonly string[];
-  readonly train: PartReport;
+  /** Undefined for a folder that can only be evaluated on. */
+  readonly train: PartReport | undefined;
   readonly test: PartReport | undefined;
-  /** Mean and standard deviation of each channel over the training images, pixel values scaled to 0..1. */
+  /** Whether the test images were chosen among the training images, as a run with that seed does it. */
+  readonly testSetAside: boolean;
+  /** Validation images beside test images. */
+  readonly val: PartReport | undefined;
+  /** Mean and standard deviation of each channel over the training images (or the first part), pixel values scaled to 0..1. */
   readonly statistics: Normalisation;
+  /** What is there and not used, and what lies elsewhere than expected. */
+  readonly notes: readonly string[];
   /** Pictures that cannot be decoded, with the reason. They are counted above. */
   readonly broken: readonly string[];
 }
 
 /**
  * Opens a data set and reads every image of it. `onProgress` gets how many pictures of an image folder are done.
- * Throws what `openDataset` throws; broken pictures are reported, not thrown.
+ * Throws what `scanDataset` throws; broken pictures are reported, not thrown.
+ * @param splitSeed of which images are set aside for testing, where the data have none
  */
 export async function verifyDataset(
   directory: string,
   onProgress: (done: number, total: number) => void = () => {},
+  splitSeed = 0,
 ): Promise<DatasetReport> {
-  const dataset = await openDataset(directory, { stream: true });
-  const { format, classes } = dataset;
-  if (dataset.storage === "memory") {
-    const part = (set: ImageSet): PartReport => ({
-      count: set.count,
-      classCounts: classCounts(set.labels, classes),
-      channels: set.channels,
-      height: [set.height, set.height],
-      width: [set.width, set.width],
-    });
-    const { train, test } = dataset;
-    const statistics = statisticsOf(train);
+  const scanned = await scanDataset(directory);
+  const { format, classes, notes } = scanned;
+  const parts = new Map(scanned.parts);
+  let testSetAside = false;
+  if (parts.has("train") || parts.has("all")) {
+    const found = trainAndTest(scanned, splitSeed);
+    testSetAside = found.setAside.length > 0;
+    // Without test images those of val/ are used as such.
+    if (found.testPart !== null) parts.delete(found.testPart);
+    parts.delete("all");
+    parts.set("train", found.train);
+    if (found.test !== undefined) parts.set("test", found.test);
+  }
+  const total = [...parts.values()].reduce((sum, { count }) => sum + count, 0);
+  const broken: string[] = [];
+  const reports = new Map<string, PartReport>();
+  let statistics: Normalisation | undefined;
+  let before = 0;
+  for (const name of ["train", "test", "val"]) {
+    const part = parts.get(name);
+    if (part === undefined) continue;
+    const seen = await readPart(part, (done) => onProgress(before + done, total));
+    const { count } = part;
+    reports.set(name, { count, classCounts: classCounts(part.labels, classes), ...seen.report });
+    statistics ??= seen.statistics;
+    broken.push(...seen.broken);
+    before += count;
+  }
+  return {
+    ...{ directory: scanned.directory, format, classes },
+    ...{ train: reports.get("train"), test: reports.get("test"), testSetAside, val: reports.get("val") },
+    ...{ statistics: statistics!, notes, broken },
+  };
+}
+
+interface ReadPart {
+  readonly report: Pick<PartReport, "channels" | "height" | "width">;
+  readonly statistics: Normalisation;
+  readonly broken: readonly string[];
+}
+
+async function readPart(part: Part, onProgress: (done: number) => void): Promise<ReadPart> {
+  if (isInMemory(part)) {
+    const { channels, preparation } = part;
+    // As they are in the files, without the zeros around them.
+    const { height, width } = preparation?.content ?? part;
     return {
-      directory,
-      format,
-      classes,
-      train: part(train),
-      test: test && part(test),
-      statistics,
+      report: { channels, height: [height, height], width: [width, width] },
+      statistics: statisticsOf(part),
       broken: [],
     };
   }
-  const total = dataset.train.count + (dataset.test?.count ?? 0);
-  const broken: string[] = [];
-  const survey = async (
-    list: PictureList,
-    before: number,
-  ): Promise<PartReport & { statistics: Normalisation }> => {
-    const found = await surveyPictures(list, undefined, (done) => onProgress(before + done, total));
-    broken.push(...found.broken);
-    const { height, width, statistics } = found;
-    return {
-      count: list.count,
-      classCounts: classCounts(list.labels, classes),
-      channels: 3,
-      height,
-      width,
-      statistics,
-    };
-  };
-  const { statistics, ...train } = await survey(dataset.train, 0);
-  let test: PartReport | undefined;
-  if (dataset.test !== undefined) {
-    const { statistics: _, ...rest } = await survey(dataset.test, dataset.train.count);
-    test = rest;
-  }
-  return { directory, format, classes, train, test, statistics, broken };
+  const { height, width, statistics, broken } = await surveyPictures(part, undefined, onProgress);
+  return { report: { channels: 3, height, width }, statistics, broken };
 }

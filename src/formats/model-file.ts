@@ -1,7 +1,7 @@
 // A trained network in one file: safetensors with the names of the PyTorch programs, and in the metadata what is needed to use it.
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import type { Normalisation } from "../data/types.js";
+import type { Fit, Normalisation, Preparation } from "../data/types.js";
 import { Device } from "../engine/device.js";
 import { Network } from "../nn/network.js";
 import { checkStateDict, type StateDict, withoutAuxiliaryHead } from "../nn/tensor-store.js";
@@ -27,6 +27,10 @@ export interface ModelDescription {
   readonly normalisation: Normalisation;
   /** For pictures of other sizes: how much larger than the centre crop the shorter side is made. */
   readonly resizeRatio: number;
+  /** How pictures come to the size: the default is "crop". */
+  readonly fit?: Fit;
+  /** Where images were padded or averaged to the network's size: from which one. */
+  readonly preparation?: Preparation;
   readonly classes: readonly string[];
   /** Entries of a newer program's description that this one does not know; they are written again. */
   readonly unknown?: Readonly<Record<string, unknown>>;
@@ -57,24 +61,32 @@ const descriptionSchema = z.looseObject({
   norms: z.object({ afterPool: z.boolean(), afterSkip: z.boolean(), affine: z.boolean() }),
   normalisation: z.object({ mean: z.array(z.number()), std: z.array(z.number().positive()) }),
   resizeRatio: z.number().min(1).max(4),
+  fit: z.enum(["crop", "pad", "stretch"]).optional(),
+  preparation: z
+    .object({ content: z.object({ height: count, width: count }), averaged: z.int().min(1).max(64) })
+    .optional(),
   classes: z.array(z.string()),
 });
 
-/** The description as metadata of a file. */
-export function modelMetadata(model: ModelDescription): Record<string, string> {
-  const { architecture, shape, norms, normalisation, resizeRatio, classes, unknown } = model;
-  const genotype = genotypeOf(architecture);
-  const description = {
-    ...unknown,
-    formatVersion,
-    genotype,
+/** What a model file and a page say of a network, as JSON. */
+export function describeModel(model: ModelDescription): Record<string, unknown> {
+  const { architecture, shape, norms, normalisation, resizeRatio, fit, preparation, classes } = model;
+  // What is not defined is not written.
+  return {
+    genotype: genotypeOf(architecture),
     shape,
     norms,
     normalisation,
     resizeRatio,
+    fit,
+    preparation,
     classes,
   };
-  return { [metadataKey]: JSON.stringify(description) };
+}
+
+/** The description as metadata of a file. */
+export function modelMetadata(model: ModelDescription): Record<string, string> {
+  return { [metadataKey]: JSON.stringify({ ...model.unknown, formatVersion, ...describeModel(model) }) };
 }
 
 /** @throws IstaError FILE_* */
@@ -108,6 +120,20 @@ function requirePlausible(cells: number, tensorCount: number): void {
   );
 }
 
+/** Zeros go around a content to the next sides divisible by 4, and not beyond. */
+function requirePossible(
+  { content, averaged }: Preparation,
+  { imageHeight, imageWidth }: NetworkShape,
+  refuse: (what: string) => never,
+): void {
+  const padded = (side: number): number => Math.ceil(side / 4) * 4;
+  if (padded(content.height) === imageHeight * averaged && padded(content.width) === imageWidth * averaged)
+    return;
+  refuse(
+    `makes images of ${imageHeight} x ${imageWidth} of ${content.height} x ${content.width} by averages of ${averaged}`,
+  );
+}
+
 function parseDescription(path: string, text: string, tensorCount: number): ModelDescription {
   const refuse = (what: string): never => {
     throw new IstaError("MODEL_FILE", `read ${path}: the description of the network ${what}`);
@@ -130,10 +156,16 @@ function parseDescription(path: string, text: string, tensorCount: number): Mode
     norms,
     normalisation,
     resizeRatio,
+    fit,
+    preparation,
     classes,
     ...unknown
   } = result.data;
-  const known = { shape, norms, normalisation, resizeRatio, classes };
+  const known = {
+    ...{ shape, norms, normalisation, resizeRatio, classes },
+    ...(fit === undefined ? {} : { fit }),
+    ...(preparation === undefined ? {} : { preparation }),
+  };
   const rest = Object.keys(unknown).length === 0 ? known : { ...known, unknown };
   if (version > formatVersion)
     return refuse(`has format ${version}, this program knows up to ${formatVersion}`);
@@ -143,6 +175,7 @@ function parseDescription(path: string, text: string, tensorCount: number): Mode
   }
   if (rest.classes.length !== rest.shape.classes)
     return refuse(`names ${rest.classes.length} of ${rest.shape.classes} classes`);
+  if (preparation !== undefined) requirePossible(preparation, shape, refuse);
   requirePlausible(rest.shape.cells, tensorCount);
   const found = { ...rest, architecture: architectureOf(genotype) };
   // Refuses a shape that no network can have.

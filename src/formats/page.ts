@@ -5,8 +5,7 @@ import { gzipSync } from "node:zlib";
 import { IstaError } from "../base/errors.js";
 import { makeFolder, onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
 import { packageFolder } from "../base/package.js";
-import { genotypeOf } from "../space/space.js";
-import type { ModelDescription } from "./model-file.js";
+import { describeModel, type ModelDescription } from "./model-file.js";
 import { runtimeFiles, runtimeFolder } from "./onnx-runtime.js";
 
 const templates = ["index.html", "page.css", "page.js", "pixels.js"];
@@ -51,14 +50,8 @@ export function writePage(folder: string, model: ModelDescription, onnx: Uint8Ar
   writeFileAtomic(join(folder, "runtime.js"), runtime("library"));
   const [script, binary] = [packed(runtime("script")), packed(runtime("binary"))];
   writeFileAtomic(join(folder, "runtime-binary.js"), assignment("istaRuntime", { script, binary }));
-  const { architecture, shape, norms, normalisation, resizeRatio, classes } = model;
-  const description = {
-    genotype: genotypeOf(architecture),
-    shape,
-    norms,
-    normalisation,
-    resizeRatio,
-    classes,
-  };
-  writeFileAtomic(join(folder, networkFile), assignment("istaNetwork", { description, onnx: packed(onnx) }));
+  writeFileAtomic(
+    join(folder, networkFile),
+    assignment("istaNetwork", { description: describeModel(model), onnx: packed(onnx) }),
+  );
 }

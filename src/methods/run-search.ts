@@ -104,8 +104,8 @@ class SearchWork implements RunWork<"search", SearchCourse> {
     warn: (text: string) => void,
   ) {
     const { shape, device } = context;
-    const { normalisation, resizeRatio, classes, test, validation } = sources;
-    writeRunModel(run, { architecture, shape, norms, normalisation, resizeRatio, classes, weights });
+    const { normalisation, picture, classes, test, validation } = sources;
+    writeRunModel(run, { architecture, shape, norms, normalisation, ...picture, classes, weights });
     const description = evaluationNetwork(architecture, { ...shape, auxiliary: false }, norms);
     const network = new Network(description, { seed: config.seed, device });
     try {

@@ -1,12 +1,7 @@
 // Evaluation of a trained network on a data set: what the command `eval` and the library call.
-
-import { IstaError } from "../base/errors.js";
 import { usefulThreads } from "../base/processors.js";
 import { RandomStream } from "../base/random.js";
-import { dataFolder } from "../config/config.js";
 import { type Evaluation, evaluate } from "../course/evaluate.js";
-import { limited, splitTraining } from "../course/sources.js";
-import { type BatchSource, batchShape, openBatchSource, openDataset, prefetch } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { Device, setThreads } from "../engine/device.js";
 import { scope, Tensor } from "../engine/tensor.js";
@@ -14,22 +9,22 @@ import { networkOf } from "../formats/model-file.js";
 import type { Network } from "../nn/network.js";
 import { countNetwork } from "../space/counts.js";
 import { evaluationNetwork } from "../space/space.js";
+import { type EvaluationImages, type ImagesRequest, openEvaluationImages } from "./evaluation-images.js";
 import type { UsableModel } from "./open-model.js";
 
-export interface EvaluationRequest {
-  /** Folder with the images; the one that the model's run was trained on where not given. */
-  readonly data?: string;
-  /** The test images, the training images as they are, or those that the model's run held out. */
-  readonly split: "test" | "train" | "validation";
-  readonly batchSize: number;
-  readonly limit: number | null;
+export interface EvaluationRequest extends ImagesRequest {
   /** 0: one per core. */
   readonly threads: number;
   readonly device: string;
-  readonly skipBroken: boolean;
 }
 
 export interface ModelEvaluation extends Evaluation {
+  /** The images that were taken. */
+  readonly split: EvaluationImages["split"];
+  /** What is to be known of them. */
+  readonly notes: readonly string[];
+  /** Broken pictures that were left out, with the reason. */
+  readonly skipped: readonly string[];
   readonly classes: readonly string[];
   /** Share of each class's images that were classified right, 0..1; null for a class without images. */
   readonly classAccuracy: readonly (number | null)[];
@@ -39,94 +34,6 @@ export interface ModelEvaluation extends Evaluation {
   readonly latencySeconds: number;
   readonly parameters: number;
   readonly multiplyAdds: number;
-}
-
-/** What a run says of its data; files come without. */
-const defaults = { data: null, seed: 0, limitTrain: null, validationFraction: 0, imageSize: null } as const;
-
-/**
- * The images to evaluate on, prepared as the model expects them, with its numbers for the classes.
- * @throws IstaError DATA_*, FILE_*, CONFIG_VALUE, USAGE
- */
-export async function openEvaluationSource(
-  model: UsableModel,
-  request: Omit<EvaluationRequest, "threads" | "device">,
-): Promise<BatchSource> {
-  const { shape, run, normalisation, resizeRatio } = model;
-  const config = run === null ? defaults : run.config(run.meta.kind);
-  const { seed } = config;
-  const dataset = await openDataset(dataFolder(request.data ?? config.data), {
-    // Small pictures of one size were taken as they are, padded where need be: the same again for the run's own.
-    stream: run === null || config.imageSize !== null || (request.data ?? config.data) !== config.data,
-    seed,
-    skipBroken: request.skipBroken,
-  });
-  const heldOut = splitTraining(dataset.train.labels, config).heldOut;
-  if (request.split === "validation" && heldOut.length === 0) {
-    throw new IstaError(
-      "USAGE",
-      `--split validation: expected a run that held images out, ${model.path} did not`,
-    );
-  }
-  const part = request.split === "test" ? dataset.test : dataset.train;
-  if (part === undefined) {
-    throw new IstaError(
-      "DATA_EMPTY",
-      `eval: expected test images in ${dataset.directory}, it has none; evaluate with --split train or add val/`,
-    );
-  }
-  const labels = labelsOfModel(model, dataset.classes, part.labels, dataset.directory);
-  const options = {
-    batchSize: request.batchSize,
-    seed,
-    shuffle: false,
-    name: "evaluation",
-    indices:
-      request.split === "validation"
-        ? limitedOf(heldOut, labels, request.limit, seed)
-        : limited(labels, request.limit, seed, "limit-test"),
-    normalisation,
-    size: shape.imageHeight,
-    resizeRatio,
-    skipBroken: request.skipBroken,
-    relabelled: { labels, classes: model.classes },
-  };
-  const { channels, height, width } = batchShape(dataset, shape.imageHeight);
-  if (channels !== shape.inputChannels || height !== shape.imageHeight || width !== shape.imageWidth) {
-    throw new IstaError(
-      "DATA_SIZE",
-      `eval: expected images of ${shape.inputChannels} x ${shape.imageHeight} x ${shape.imageWidth}, got ${channels} x ${height} x ${width} from ${dataset.directory}`,
-    );
-  }
-  return prefetch(openBatchSource(dataset, request.split === "test" ? "test" : "train", options), 2);
-}
-
-function limitedOf(indices: Int32Array, labels: Int32Array, limit: number | null, seed: number): Int32Array {
-  const own = Int32Array.from(indices, (image) => labels[image]);
-  return Int32Array.from(limited(own, limit, seed, "limit-test"), (position) => indices[position]);
-}
-
-/** The data set's labels as the model numbers its classes: by name, or one to one where the model has no names. */
-function labelsOfModel(
-  model: UsableModel,
-  names: readonly string[],
-  labels: Int32Array,
-  directory: string,
-): Int32Array {
-  const refuse = (what: string): never => {
-    throw new IstaError(
-      "DATA_CLASSES",
-      `eval: expected the classes of the network in ${directory}, ${what}; it knows ${model.classes.length}: ${model.classes.slice(0, 20).join(", ")}`,
-    );
-  };
-  if (!model.classesAreNamed) {
-    if (names.length !== model.classes.length) refuse(`there are ${names.length}`);
-    return labels;
-  }
-  const numbers = names.map((name) => model.classes.indexOf(name));
-  const unknown = names.filter((_, index) => numbers[index] < 0);
-  if (unknown.length > 0) refuse(`it does not know ${unknown.slice(0, 20).join(", ")}`);
-  return labels.map((label) => numbers[label]);
 }
 
 const warmUps = 3;
@@ -169,9 +76,10 @@ export async function evaluateModel(
   onBatch?: (done: number, total: number) => void,
 ): Promise<ModelEvaluation> {
   const network = networkForUse(model, request.threads, request.device);
-  let source: BatchSource | null = null;
+  let opened: EvaluationImages | null = null;
   try {
-    source = await openEvaluationSource(model, request);
+    opened = await openEvaluationImages(model, request);
+    const { source, split, notes } = opened;
     const total = source.batchCount;
     const found = (await evaluate(network, source, {
       confusion: true,
@@ -183,6 +91,9 @@ export async function evaluateModel(
     );
     return {
       ...found,
+      split,
+      notes,
+      skipped: [...(source.broken?.values() ?? [])],
       classes: model.classes,
       classAccuracy: found.confusion.map((row, label) => {
         const images = row.reduce((sum, count) => sum + count, 0);
@@ -194,7 +105,7 @@ export async function evaluateModel(
       multiplyAdds: multAdds,
     };
   } finally {
-    await source?.close();
+    await opened?.source.close();
     network.dispose();
   }
 }

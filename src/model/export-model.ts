@@ -1,11 +1,12 @@
 // Exports of a trained network to other programs: ONNX and a page for the browser, both checked before they are kept.
-import { existsSync } from "node:fs";
+import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
 import { writeModel } from "../formats/model-file.js";
 import { type CheckImages, checkOnnx, type OnnxCheck, seededImages } from "../formats/onnx-check.js";
 import { type OnnxOptions, onnxOfNetwork } from "../formats/onnx-network.js";
 import { checkPageFolder, writePage } from "../formats/page.js";
-import { networkForUse, openEvaluationSource } from "./evaluate-model.js";
+import { networkForUse } from "./evaluate-model.js";
+import { openEvaluationImages } from "./evaluation-images.js";
 import type { UsableModel } from "./open-model.js";
 
 export interface ExportCheck extends OnnxCheck {
@@ -21,11 +22,20 @@ async function imagesForCheck(
   data: string | undefined,
 ): Promise<{ images: CheckImages; data: string | null }> {
   const own = model.run?.config(model.run.meta.kind).data ?? null;
-  const folder = data ?? (own === "bundled" || (own !== null && existsSync(own)) ? own : null);
+  const folder = data ?? own;
   if (folder === null) return { images: seededImages(model, checkedImages), data: null };
-  const source = await openEvaluationSource(model, {
-    data: folder,
-    split: "test",
+  try {
+    return { images: await imagesOf(model, folder), data: folder };
+  } catch (error) {
+    // Nobody asked for the run's own: where they are gone or changed, random ones do.
+    if (data !== undefined || !(error instanceof IstaError) || !/^(DATA|FILE)_/.test(error.code)) throw error;
+    return { images: seededImages(model, checkedImages), data: null };
+  }
+}
+
+async function imagesOf(model: UsableModel, data: string): Promise<CheckImages> {
+  const { source } = await openEvaluationImages(model, {
+    data,
     batchSize: checkedImages,
     limit: checkedImages,
     skipBroken: true,
@@ -38,7 +48,7 @@ async function imagesForCheck(
       const channel = Math.floor(i / area) % mean.length;
       return Math.round(255 * (value * std[channel] + mean[channel]));
     });
-    return { images: { pixels, count }, data: folder };
+    return { pixels, count };
   } finally {
     await source.close();
   }
@@ -84,17 +94,8 @@ export async function exportPage(model: UsableModel, folder: string, data?: stri
 /** Writes the network as a model file, without the auxiliary head if that is wanted. @throws IstaError WEIGHTS_MISMATCH, FILE_* */
 export function exportSafetensors(model: UsableModel, path: string, withAuxiliary: boolean): void {
   networkForUse(model, 0, "cpu").dispose();
-  const { architecture, shape, norms, normalisation, resizeRatio, classes, unknown } = model;
-  const kept = withAuxiliary && shape.auxiliary;
-  const weights = new Map([...model.weights].filter(([name]) => kept || !name.startsWith("auxiliary_head.")));
-  writeModel(path, {
-    architecture,
-    shape: { ...shape, auxiliary: kept },
-    norms,
-    normalisation,
-    resizeRatio,
-    classes,
-    unknown,
-    weights,
-  });
+  const { weights: all, path: _, run: __, classesAreNamed: ___, ...description } = model;
+  const kept = withAuxiliary && model.shape.auxiliary;
+  const weights = new Map([...all].filter(([name]) => kept || !name.startsWith("auxiliary_head.")));
+  writeModel(path, { ...description, shape: { ...model.shape, auxiliary: kept }, weights });
 }

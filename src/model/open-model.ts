@@ -5,7 +5,7 @@ import { IstaError } from "../base/errors.js";
 import { findMethodOptions } from "../config/methods.js";
 import { modelFileName } from "../course/results.js";
 import { parseNormalisation, pictureResizeRatio } from "../course/sources.js";
-import { cifar10Normalisation, imagenetNormalisation, type PictureRecipe } from "../data/index.js";
+import { cifar10Normalisation, type Fit, imagenetNormalisation, type PictureRecipe } from "../data/index.js";
 import { type Model, type ModelDescription, readModel } from "../formats/model-file.js";
 import type { StateDict } from "../nn/tensor-store.js";
 import { resolveArchitecture } from "../run/architecture.js";
@@ -19,6 +19,8 @@ export interface ModelHints {
   readonly imageSize?: number;
   /** MEAN,.../STD,... of pixels in 0..1. */
   readonly normalisation?: string;
+  /** How pictures come to the size. */
+  readonly fit?: Fit;
 }
 
 export interface UsableModel extends Model {
@@ -26,7 +28,7 @@ export interface UsableModel extends Model {
   readonly path: string;
   /** The run that trained it; null for a file. */
   readonly run: RunDirectory | null;
-  /** Whether `classes` are names; bare weights only have numbers. */
+  /** Whether `classes` are names; bare weights, and networks trained on data without names, only have numbers. */
   readonly classesAreNamed: boolean;
 }
 
@@ -50,7 +52,7 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   if (description === null) {
     return { ...describeWeights(path, weights, hints), weights, path, run, classesAreNamed: false };
   }
-  const known = (["arch", "normalisation"] as const).filter((name) => hints[name] !== undefined);
+  const known = (["arch", "normalisation", "fit"] as const).filter((name) => hints[name] !== undefined);
   if (known.length > 0) {
     throw new IstaError(
       "USAGE",
@@ -58,11 +60,12 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
     );
   }
   const { imageSize } = hints;
-  const shape =
-    imageSize === undefined
-      ? description.shape
-      : { ...description.shape, imageHeight: imageSize, imageWidth: imageSize };
-  return { ...description, shape, weights, path, run, classesAreNamed: true };
+  const classesAreNamed = description.classes.some((name, label) => name !== String(label));
+  if (imageSize === undefined) return { ...description, weights, path, run, classesAreNamed };
+  // Pictures come to the other size directly.
+  const { preparation: _, ...rest } = description;
+  const shape = { ...description.shape, imageHeight: imageSize, imageWidth: imageSize };
+  return { ...rest, shape, weights, path, run, classesAreNamed };
 }
 
 /** How the network of a run comes about that has none yet. */
@@ -75,7 +78,13 @@ function wayToNetwork(run: RunDirectory): string {
 }
 
 /** What pictures must become for the network. @throws IstaError MODEL_FILE for images of neither 1 nor 3 channels */
-export function pictureRecipe({ shape, resizeRatio, normalisation }: ModelDescription): PictureRecipe {
+export function pictureRecipe({
+  shape,
+  resizeRatio,
+  fit,
+  preparation,
+  normalisation,
+}: ModelDescription): PictureRecipe {
   const { inputChannels: channels, imageHeight: height, imageWidth: width } = shape;
   if (channels !== 1 && channels !== 3) {
     throw new IstaError(
@@ -83,7 +92,7 @@ export function pictureRecipe({ shape, resizeRatio, normalisation }: ModelDescri
       `pictures: expected a network for grey or colour images, this one is for ${channels} channels`,
     );
   }
-  return { channels, height, width, resizeRatio, normalisation };
+  return { channels, height, width, resizeRatio, fit, preparation, normalisation };
 }
 
 /** Reads the shape of a network off its tensors. What a damaged state dict lacks is reported where it is loaded. */
@@ -122,6 +131,7 @@ function describeWeights(path: string, weights: StateDict, hints: ModelHints): M
     normalisation:
       hints.normalisation === undefined ? usual : parseNormalisation(hints.normalisation, inputChannels),
     resizeRatio: stem === "imagenet" ? pictureResizeRatio : 1,
+    ...(hints.fit === undefined ? {} : { fit: hints.fit }),
     classes: Array.from({ length: classes }, (_, index) => String(index)),
   };
 }

@@ -33,6 +33,22 @@ import {
   summarySchema,
 } from "./summary.js";
 
+const splitSchema = z.looseObject({
+  /** Of the choice. */
+  seed: z.int(),
+  /** Digest of the data's labels, classes and paths: of what was split. */
+  listing: z.string(),
+  /** How many of them are in which part. */
+  counts: z.object({ trained: z.int(), heldOut: z.int(), test: z.int() }),
+  /** Whether the test images were chosen among the training images. */
+  testSetAside: z.boolean(),
+  /** Digest of the indices of every part. */
+  indices: z.string(),
+});
+
+/** Which images a run learnt from, held out and tested on: what determines it, and digests. */
+export type SplitRecord = z.output<typeof splitSchema>;
+
 const metaSchema = z.looseObject({
   formatVersion: z.int(),
   kind: z.enum(["search", "train"]),
@@ -46,6 +62,8 @@ const metaSchema = z.looseObject({
   host: z.looseObject({}),
   /** What tells the images from others, see data/identity.ts; null where an earlier program made the run. */
   dataIdentity: z.string().nullable().default(null),
+  /** What the images were split by, see course/sources.ts; null where an earlier program made the run. */
+  split: splitSchema.nullable().default(null),
   /** Each time that the run was taken up again. */
   resumed: z
     .array(z.object({ time: z.string(), command: z.array(z.string()), changes: z.array(z.string()) }))
@@ -60,9 +78,13 @@ export interface NewRun<Kind extends RunKind> extends RunPlace {
   /** Versions to note besides those of the program and of Node. */
   versions?: Readonly<Record<string, string>>;
   dataIdentity?: string;
+  split?: SplitRecord;
   /** The command line; the process's own where not given. */
   command?: readonly string[];
 }
+
+/** The file that makes a folder a run directory. */
+export const runFileName = "meta.json";
 
 /** Failures after which the run may go on and try again: they can pass while it computes. */
 const passing: readonly ErrorCode[] = ["FILE_DISK_FULL", "FILE_DENIED", "FILE_READ_ONLY", "FILE_IO"];
@@ -102,6 +124,7 @@ export class RunDirectory {
       versions: { "ista-nas": packageVersion, node: process.version, ...run.versions },
       host: hostFacts(),
       dataIdentity: run.dataIdentity ?? null,
+      split: run.split ?? null,
       resumed: [],
     };
     const release = takeLock(path);
@@ -168,7 +191,9 @@ export class RunDirectory {
       throw new IstaError("RUN_DAMAGED", `${this.path}: expected a ${kind} run, got a ${this.meta.kind} run`);
     }
     const path = join(this.path, "config.json");
-    return checkConfig(kind, readJson(path, maximumConfigBytes), path);
+    // Before there was a seed of splits, the run's seed was that too, which is what none means.
+    const saved = { splitSeed: null, ...(readJson(path, maximumConfigBytes) as object | null) };
+    return checkConfig(kind, saved, path);
   }
 
   /** Notes that the run goes on, with the configuration that it has now and what changed in it. */

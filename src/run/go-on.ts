@@ -28,7 +28,10 @@ export function standingOf<Kind extends RunKind>(kind: Kind, config: ConfigOf[Ki
   if (!existsSync(join(path, "meta.json"))) return { state: "new" };
   const run = RunDirectory.open(path, "read");
   const saved = run.config(kind);
-  const flags = { ...config } as Readonly<Record<string, unknown>>;
+  const { splitSeed, ...others } = config;
+  // What was begun by an earlier program keeps its split.
+  const flags: Readonly<Record<string, unknown>> =
+    saved.splitSeed === null && splitSeed === 0 ? others : { ...others, splitSeed };
   const { config: wanted } = configForResume(kind, saved, flags);
   const before = saved as unknown as Readonly<Record<string, unknown>>;
   const after = wanted as unknown as Readonly<Record<string, unknown>>;

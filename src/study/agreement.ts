@@ -7,7 +7,10 @@ import type { CollectedRun, Collection } from "./collect.js";
 import type { ResolvedArm } from "./plan.js";
 
 /** Options that decide nothing about results or their cost, or that are looked at in another way: `data` by its images. */
-const ignored = ["seed", "preset", "threads", "saveEvery", "keepCheckpoints", "prefetch", "data"];
+const ignored = [
+  ...["seed", "preset", "threads", "saveEvery", "keepCheckpoints"],
+  ...["prefetch", "pictureCache", "data"],
+];
 
 /** What somebody says of the runs of an arm: a run of itself, or the plan of a study. */
 interface Statement {

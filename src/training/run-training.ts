@@ -20,11 +20,11 @@ import {
   writeRunModel,
 } from "../course/results.js";
 import { networkShape } from "../course/shape.js";
-import type { Sources } from "../course/sources.js";
+import { type Sources, splitSeedOf } from "../course/sources.js";
 import { readModel } from "../formats/model-file.js";
 import type { StateDict } from "../nn/tensor-store.js";
 import { resolveArchitecture } from "../run/architecture.js";
-import type { RunDirectory } from "../run/directory.js";
+import { RunDirectory, runFileName } from "../run/directory.js";
 import { countNetwork } from "../space/counts.js";
 import { findSpace } from "../space/registry.js";
 import { type Architecture, evaluationNetwork, genotypeOf, type NetworkDescription } from "../space/space.js";
@@ -74,14 +74,14 @@ class TrainingWork implements RunWork<"train", Training> {
     if (best !== null) training.takeWeights(best);
     const found = await training.test();
     const { shape, norms } = this.description!;
-    const { normalisation, resizeRatio, classes } = sources;
+    const { normalisation, picture, classes } = sources;
     const weights = training.result.stateDict();
     writeRunModel(run, {
       architecture: this.architecture!,
       shape,
       norms,
       normalisation,
-      resizeRatio,
+      ...picture,
       classes,
       weights,
     });
@@ -106,6 +106,19 @@ class TrainingWork implements RunWork<"train", Training> {
 }
 
 /**
+ * The split that goes on: of the run that found the cells, or else of the one whose weights are begun with. What was set aside for
+ * testing there has not been seen by either.
+ */
+function splitSeedBefore({ arch, initFrom }: TrainConfig): number {
+  for (const path of [arch, initFrom]) {
+    if (path === null || !existsSync(join(path, runFileName))) continue;
+    const run = RunDirectory.open(path, "read");
+    return splitSeedOf(run.config(run.meta.kind));
+  }
+  return 0;
+}
+
+/**
  * Trains a network with fixed cells.
  * @throws IstaError CONFIG_*, GENOTYPE_INVALID, DATA_*, RUN_*, WEIGHTS_MISMATCH and others that name what stopped it
  */
@@ -121,6 +134,12 @@ export function runTraining(request: RunRequest<"train">, control: RunControl): 
   // The configuration that is kept says it outright: on resumption nothing has to be looked up again.
   const { norms, space } = resolveArchitecture(arch, findSpace(request.config.space));
   const asSearched = norms?.afterPool ?? false;
-  const config = { ...request.config, space: space.name, poolBatchNorm: poolBatchNorm ?? asSearched };
+  const splitSeed = request.config.splitSeed ?? splitSeedBefore(request.config);
+  const config = {
+    ...request.config,
+    space: space.name,
+    poolBatchNorm: poolBatchNorm ?? asSearched,
+    splitSeed,
+  };
   return executeRun(new TrainingWork(), { ...request, config }, control);
 }

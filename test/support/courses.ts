@@ -38,12 +38,21 @@ export function givenSources(training: Sources["training"], codes: Sources["code
     validation: null,
     test: null,
     normalisation: { mean: Array(channels).fill(0), std: Array(channels).fill(1) },
-    resizeRatio: 1,
+    picture: { resizeRatio: 1 },
     classes,
     channels,
     height,
     width,
+    split: {
+      seed: 0,
+      listing: "given",
+      counts: { trained: 0, heldOut: 0, test: 0 },
+      testSetAside: false,
+      indices: "given",
+    },
+    notes: [],
     warnings: [],
+    skipped: () => [],
     identity: () => "given",
     close: async () => {},
   };
@@ -65,6 +74,8 @@ const tiny = {
   prefetch: 0,
   threads: 1,
   seed: 5,
+  // Who is in which part decides what so small searches learn.
+  splitSeed: 5,
 } as const;
 
 /** Options of any method. */
