@@ -114,7 +114,7 @@ describe("--resume", () => {
     [["--epochs", "2"], "expected at least as many epochs as there are (4"],
     [["--batch-size", "8"], "--batch-size 8 instead of 16"],
     [["--learning-rate", "0.5"], "--learning-rate 0.5 instead of 0.025"],
-    [["--data", "elsewhere"], "--data elsewhere instead of bundled"],
+    [["--data", "/elsewhere"], "--data /elsewhere instead of bundled"],
   ])("with %j is refused, and nothing is changed", async (words, message) => {
     const path = pathOf("train-whole");
     const ending = await perform(program, ["train", "--resume", path, ...words]);

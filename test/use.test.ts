@@ -178,7 +178,12 @@ describe("predict", () => {
     expect(rows[1].slice(2)).toEqual([classes[0].name, String(classes[0].probability)]);
     mkdirSync(at("bare"));
     fail(call("predict", "grey", "bare"), 1, "DATA_EMPTY", "bare");
-    fail(call("predict", "grey", "album", "--csv", "--json"), 2, "USAGE", "--csv");
+    const both = call("predict", "grey", "album", "--csv", "--json");
+    expect(both.status).toBe(2);
+    expect(JSON.parse(both.err).error).toMatchObject({
+      code: "USAGE",
+      message: expect.stringMatching(/^--csv: /),
+    });
   });
 
   it("prints bars, and the name of a picture that it cannot read", () => {

@@ -151,14 +151,15 @@ export const presets: Readonly<Record<string, Preset>> = {
   "nas-bench-201": {
     kind: "search",
     description:
-      "search by trials in NAS-Bench-201 on CIFAR-10: 110 short trainings of small networks, about half an hour on a core",
+      "search by trials in NAS-Bench-201 on CIFAR-10: 90 short trainings of small networks, about half an hour on a core",
     values: {
       space: "nas-bench-201",
       method: "ista-trials",
-      epochs: 110,
-      trialSteps: 600,
+      epochs: 90,
+      trialSteps: 1000,
       batchSize: 32,
-      cells: 3,
+      cells: 9,
+      imageSize: 16,
       channels: 8,
       learningRate: 0.05,
       nesterov: true,
