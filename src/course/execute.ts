@@ -7,6 +7,7 @@ import type { Checkpoint } from "../run/checkpoint.js";
 import { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
 import type { NetworkDescription } from "../space/space.js";
+import { adviceFor, ChanceWatch } from "./chance.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
 import { checkMemory } from "./memory.js";
 import { openSources, type Sources } from "./sources.js";
@@ -44,6 +45,11 @@ type SummaryPart = Partial<RunSummary> & Pick<RunSummary, "arch">;
 /** What a kind of run adds: its course, and what it makes of it in the end. */
 export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
   readonly kind: Kind;
+  /** The configuration with what the data decide in it, of a new run, and a line that says so; null where nothing is left to decide. */
+  settle?(
+    config: ConfigOf[Kind],
+    sources: Sources,
+  ): { readonly config: ConfigOf[Kind]; readonly line: string } | null;
   /**
    * The largest network that the run trains. Called first.
    * @param resumed the directory of a run that goes on
@@ -84,7 +90,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
   let sources: Sources | null = null;
   let course: Work | null = null;
   try {
-    const { config, changes }: { config: ConfigOf[Kind]; changes: string[] } =
+    let { config, changes }: { config: ConfigOf[Kind]; changes: string[] } =
       "resume" in request
         ? configForResume(work.kind, opened!.config(work.kind), request.flags)
         : { config: request.config, changes: [] };
@@ -93,6 +99,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     sources = await openSources(config);
     for (const note of sources.notes) observer.line(note);
     for (const warning of sources.warnings) observer.warn(warning);
+    const settled = opened === null ? (work.settle?.(config, sources) ?? null) : null;
+    if (settled !== null) {
+      config = settled.config;
+      observer.line(settled.line);
+    }
     if (opened !== null) requireSameData(opened, config.data, sources);
     if (config.validationFraction > 0 && sources.validation === null)
       throw new IstaError(
@@ -163,6 +174,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         saveEvery,
         keepCheckpoints,
         processorSeconds,
+        // A control can learn nothing.
+        watch:
+          sources.validation === null || ("control" in config && config.control !== "none")
+            ? null
+            : new ChanceWatch(course.stepCount, sources.validationShare, adviceFor(config, course.stepCount)),
       });
       const started = performance.now();
       const part =

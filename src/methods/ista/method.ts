@@ -2,6 +2,7 @@
 import { requireHeldOut } from "../checks.js";
 import type { Method } from "../method.js";
 import { largestNetwork } from "../selections.js";
+import { settleCodeLearningRate } from "./code-rate.js";
 import { istaOptions, oneStageOptions, trialOptions } from "./options.js";
 
 /** Without a penalty the LASSO is no LASSO: infinitely many codes fit as well. The path follows it down to there and takes none of it. */
@@ -19,6 +20,7 @@ export const twoStage: Method = {
     requireHeldOut(config, refuse);
     requirePenalty(config, refuse);
   },
+  settle: settleCodeLearningRate,
   // Forward and gradients to the inputs for the codes, and these and the weights' for the weights.
   passesPerStep: 2 + 3,
   plan: (space, shape) => largestNetwork(space, shape, space.norms.twoStageSuperNet),
@@ -39,6 +41,7 @@ export const oneStage: Method = {
     if (config.thenTrain)
       refuse("thenTrain", "expected false, since a one-stage search trains the network itself, got true");
   },
+  settle: settleCodeLearningRate,
   passesPerStep: 3,
   plan: (space, shape) => largestNetwork(space, shape, space.norms.oneStageSuperNet),
   load: async () => {
