@@ -35,6 +35,15 @@ export const oneStage: Method = {
   description:
     "search and training in one run at the target size; the architecture is absorbed into the weights",
   options: { ...istaOptions, ...oneStageOptions },
+  // The paper's (section 4). Its auxiliary head, cutout and drop-path are for images of 32 pixels, and a limit of size for its space.
+  defaults: {
+    epochs: 200,
+    batchSize: 96,
+    cells: 20,
+    channels: 36,
+    validationFraction: 0,
+    learningRate: 0.025,
+  },
   trainsNetwork: true,
   check(config, refuse) {
     requirePenalty(config, refuse);
