@@ -46,8 +46,8 @@ export async function runRequest<Kind extends RunKind>(
       ...(kind === "train" ? { spaceOf: spaceOfTraining } : {}),
       preset: layers.preset ?? (layers.file ? undefined : preset),
     });
-    for (const note of line === null ? notes : [...notes, line])
-      process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
+    const said = wantsQuiet(command) ? [] : [...notes, ...(line === null ? [] : [line])];
+    for (const note of said) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
     return { config: config as ConfigOf[Kind], out, root, name };
   }
   const alien = (["preset", "config", "out", "name", "goOn"] as const).filter(
