@@ -77,3 +77,32 @@ describe("an interrupted training", () => {
     expect(json("eval", "more").confusion).toHaveLength(3);
   });
 });
+
+describe("what cannot go well is said in its own words", () => {
+  const trainOn = (data: string, ...flags: string[]) =>
+    call("train", "--data", data, "--arch", "random:3", ...size, "--epochs", "1", ...flags);
+
+  it("a single class, a batch of one with an auxiliary head, a picture that was cut off, HEIC, Latin-1", async () => {
+    cpSync(at("two/cat"), at("one/train/cat"), { recursive: true });
+    const single = trainOn("one");
+    succeed(single);
+    expect(single.err).toContain("one class, cat: there is nothing to tell apart");
+    const large = ["--image-size", "32", "--auxiliary-weight", "0.4"];
+    fail(trainOn("two", ...large, "--batch-size", "1"), 2, "CONFIG_VALUE", "--batch-size 1", "at least 2");
+    cpSync(at("two"), at("broken"), { recursive: true });
+    const whole = await picture(64, 64, "jpeg");
+    writeFileSync(at("broken/cat/cut.jpg"), whole.subarray(0, whole.length / 2));
+    fail(
+      trainOn("broken", "--image-size", "16"),
+      1,
+      "DATA_PICTURE",
+      "cut.jpg",
+      "may be cut off: copy it again",
+    );
+    const heic = Buffer.concat([Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic"), Buffer.alloc(2000)]);
+    writeFileSync(at("broken/cat/cut.jpg"), heic);
+    fail(trainOn("broken", "--image-size", "16"), 1, "DATA_PICTURE", "HEIC", "convert them to JPEG");
+    writeFileSync(at("latin.json"), Buffer.from('{"data": "caf\xe9"}', "latin1"));
+    fail(call("train", "--config", "latin.json"), 1, "FILE_JSON", "Latin-1", "UTF-8");
+  });
+});

@@ -6,6 +6,7 @@ import { Device, engineInformation, setThreads, vectorCode } from "../engine/dev
 import type { Checkpoint } from "../run/checkpoint.js";
 import { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
+import { layersWithWeights } from "../space/graph.js";
 import type { NetworkDescription } from "../space/space.js";
 import { adviceFor, ChanceWatch } from "./chance.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
@@ -111,6 +112,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         `--validation-fraction ${config.validationFraction}: expected images to be held out, of so few training images (${sources.training.exampleCount}) that is none; use a larger share or more images`,
       );
     const description = work.plan(config, sources, opened);
+    requireSeveralValues(description, config.batchSize);
+    if (sources.classes.length === 1)
+      observer.warn(
+        `the data have one class, ${sources.classes[0]}: there is nothing to tell apart, and every accuracy is 100 %; put pictures of other classes beside it`,
+      );
     if (device.isHost) {
       const warning = checkMemory(description, {
         batchSize: config.batchSize,
@@ -200,6 +206,22 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     await sources?.close();
     run?.close();
   }
+}
+
+/**
+ * Batch norms of one value per channel cannot be trained: those of an auxiliary head, whose maps are 1 x 1, with a batch of one.
+ * @throws IstaError CONFIG_VALUE
+ */
+function requireSeveralValues(description: NetworkDescription, batchSize: number): void {
+  if (batchSize > 1) return;
+  const small = layersWithWeights(description.space.graph(description)).find(
+    ({ kind, output }) => kind === "norm" && output.height * output.width === 1,
+  );
+  if (small === undefined) return;
+  throw new IstaError(
+    "CONFIG_VALUE",
+    `--batch-size 1: expected at least 2, because the batch norm ${small.name} has maps of 1 x 1 and needs more than one value of each channel; use larger batches or images, or --auxiliary-weight 0 where it is the auxiliary head's`,
+  );
 }
 
 /**

@@ -66,6 +66,6 @@ export async function fitTraining(given: Values): Promise<{ values: Values; line
   const line =
     flags.length === 0
       ? null
-      : `fitted to ${images} training images${typeof initFrom === "string" ? " and to the weights" : ""}: ${flags.join(" ")}; a preset or these flags set others`;
+      : `fitted to ${images} training image${images === 1 ? "" : "s"}${typeof initFrom === "string" ? " and to the weights" : ""}: ${flags.join(" ")}; a preset or these flags set others`;
   return { values, line };
 }
