@@ -89,7 +89,7 @@ it("the same picture gives the same answer in predict as in eval, although no ne
   );
   expect(right.length / 30).toBeCloseTo(top1, 10);
   const shape = ["--format", "onnx", "--out", "net.onnx"];
-  expect(json("export", "net", ...shape).check.data).toBe("mine");
+  expect(json("export", "net", ...shape).check.data).toBe(at("mine"));
   expect(readFileSync(at("net.onnx")).includes('"preparation":{"content":{"height":26,"width":22}')).toBe(
     true,
   );
