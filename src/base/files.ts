@@ -1,4 +1,5 @@
 // Files: atomic writes, size-limited reads, file names made from outside text, and operating-system errors in words.
+import { isUtf8 } from "node:buffer";
 import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
@@ -108,8 +109,13 @@ export function writeFully(file: number, data: Uint8Array): void {
 /** The JSON value in a file. @throws IstaError FILE_JSON with the place where it stops being JSON, and as readFileLimited. */
 export function readJson(path: string, maximumBytes: number): unknown {
   const bytes = readFileLimited(path, maximumBytes);
+  if (!isUtf8(bytes))
+    throw new IstaError(
+      "FILE_JSON",
+      `read ${path}: expected JSON in UTF-8, got another encoding such as Latin-1; save the file as UTF-8`,
+    );
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return JSON.parse(bytes.toString("utf8").replace(/^\uFEFF/, ""));
   } catch (error) {
     throw new IstaError(
       "FILE_JSON",

@@ -40,6 +40,7 @@ export function noiseSources({ batchSize, channels, size, classes }: NoiseShape)
     training: source,
     codes: source,
     validation: null,
+    validationShare: 0,
     test: null,
     normalisation: { mean: new Array<number>(channels).fill(0), std: new Array<number>(channels).fill(1) },
     picture: { resizeRatio: 1 },

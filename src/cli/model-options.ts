@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
+import { styled } from "../base/terminal.js";
 // Types only: the module behind them loads the tensor library, and help must not.
 import type { ModelHints, UsableModel } from "../model/open-model.js";
 import { prepareEngine } from "./engine.js";
@@ -76,7 +77,10 @@ export function findModel(word: string): string {
 export async function openModelOf(command: Command, word: string): Promise<UsableModel> {
   const { openModel } = await import("../model/open-model.js");
   await prepareEngine();
-  return openModel(findModel(word), command.opts<ModelHints>());
+  const model = openModel(findModel(word), command.opts<ModelHints>());
+  if (model.note !== undefined)
+    process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${model.note}\n`);
+  return model;
 }
 
 /** Where a result goes by default: into the run, or beside the file. */

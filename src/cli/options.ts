@@ -24,7 +24,7 @@ function flagOption(option: RunOption): Option {
 const headings: Readonly<Record<string, readonly string[]>> = {
   "Images:": [
     ...["data", "imageSize", "fit", "splitSeed", "limitTrain", "limitTest", "validationFraction"],
-    ...["augmentation", "cutout", "colorJitter", "normalisation", "skipBroken", "prefetch"],
+    ...["augmentation", "cutout", "colorJitter", "normalisation", "skipBroken", "prefetch", "pictureCache"],
   ],
   "Network:": [
     ...["space", "arch", "cells", "channels", "stem", "auxiliaryWeight", "poolBatchNorm", "initFrom"],

@@ -2,7 +2,13 @@
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import { styled } from "../base/terminal.js";
-import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js";
+import {
+  type ConfigLayers,
+  type ConfigOf,
+  type RunKind,
+  readConfigFile,
+  resolveConfig,
+} from "../config/config.js";
 // Types only: the modules behind them load the tensor library, and help must not.
 import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
@@ -20,11 +26,11 @@ export function addRunOptions(command: Command, kind: RunKind): Command {
 }
 
 /** @throws IstaError CONFIG_*, USAGE */
-export function runRequest<Kind extends RunKind>(
+export async function runRequest<Kind extends RunKind>(
   command: Command,
   kind: Kind,
   preset?: string,
-): RunRequest<Kind> {
+): Promise<RunRequest<Kind>> {
   const layers = configLayers(command, kind);
   const { resume, out, root, name, goOn } = command.opts<RunLocation & { resume?: string; goOn?: boolean }>();
   if (goOn && out === undefined)
@@ -33,12 +39,15 @@ export function runRequest<Kind extends RunKind>(
       "--go-on: expected --out FOLDER, the run that is begun or goes on, got none",
     );
   if (resume === undefined) {
+    const { fitted, line } = await fittedLayer(kind, layers, preset);
     const { config, notes } = resolveConfig(kind, {
       ...layers,
+      fitted,
       ...(kind === "train" ? { spaceOf: spaceOfTraining } : {}),
       preset: layers.preset ?? (layers.file ? undefined : preset),
     });
-    for (const note of notes) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
+    const said = wantsQuiet(command) ? [] : [...notes, ...(line === null ? [] : [line])];
+    for (const note of said) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
     return { config: config as ConfigOf[Kind], out, root, name };
   }
   const alien = (["preset", "config", "out", "name", "goOn"] as const).filter(
@@ -51,6 +60,18 @@ export function runRequest<Kind extends RunKind>(
     );
   }
   return { resume, flags: layers.flags ?? {} };
+}
+
+/** What fits the data of a training without a preset. Options that are wrong are left to `resolveConfig`, which says so. */
+async function fittedLayer(kind: RunKind, { flags = {}, file, preset }: ConfigLayers, usual?: string) {
+  const nothing = { fitted: {}, line: null };
+  if (kind !== "train" || (preset ?? usual) !== undefined) return nothing;
+  const given = { ...(file === undefined ? {} : readConfigFile(file)), ...flags };
+  if (typeof given.preset === "string") return nothing;
+  // Loaded here, because it loads the tensor library.
+  const { fitTraining } = await import("../training/fit.js");
+  const { values, line } = await fitTraining(given);
+  return { fitted: values, line };
 }
 
 /** Runs with progress on standard error and signals handled; ends the process with 130 when a signal stopped the run. */

@@ -95,7 +95,7 @@ export function registerSearch(program: Command): void {
     .command("search")
     .description("find the cells of a network for your images, or (one-stage) the trained network itself")
     .action(async (_options: unknown, command: Command) => {
-      const asked = runRequest(command, "search");
+      const asked = await runRequest(command, "search");
       // A training that cannot follow is better known before the search than after it.
       if ("config" in asked && asked.config.thenTrain) checkTrainPreset(asked.config);
       const { request, before } = command.opts<{ goOn?: boolean }>().goOn

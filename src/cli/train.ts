@@ -27,7 +27,7 @@ export function registerTrain(program: Command): void {
     .command("train")
     .description("train a network with given cells from scratch")
     .action(async (_options: unknown, command: Command) => {
-      const request = runRequest(command, "train");
+      const request = await runRequest(command, "train");
       const { runTraining } = await import("../training/run-training.js");
       await carryOut(command, (control) => runTraining(request, control), trainedWords);
     });

@@ -24,6 +24,28 @@ function file(value: unknown): string {
 }
 
 describe("presets", () => {
+  it("say that their learning rates are not scaled where the batch size is another one", () => {
+    const notes = (flags: Record<string, unknown>): readonly string[] =>
+      resolveConfig("train", { preset: "cifar10-train", flags }).notes;
+    expect(notes({ batchSize: 48 })).toEqual([
+      "preset cifar10-train: its learning rate 0.025 is for batches of 96 and is not scaled to 48; --learning-rate 0.0125 would be in proportion",
+    ]);
+    expect(
+      resolveConfig("train", { preset: "cifar10-train", flags: { batchSize: 48 } }).config.learningRate,
+    ).toBe(0.025);
+    expect(notes({ batchSize: 96 })).toEqual([]);
+    expect(notes({ batchSize: 48, learningRate: 0.1 })).toEqual([]);
+  });
+
+  it("need not be named for a one-stage search to have the paper's size and length", () => {
+    const { config } = resolveConfig("search", { flags: { method: "ista-one-stage", batchSize: 32 } });
+    expect(config).toMatchObject({
+      ...{ epochs: 200, trainEpochs: 600, batchSize: 32, cells: 20, channels: 36 },
+      ...{ validationFraction: 0, learningRate: 0.025, finalLearningRate: 0.001 },
+    });
+    expect(resolveConfig("search", { flags: { mode: "one-stage" } }).config.cells).toBe(20);
+  });
+
   it("hold the numbers of the two-stage search in the paper", () => {
     const { config } = resolveConfig("search", { preset: "cifar10-two-stage" });
     expect(config).toMatchObject({

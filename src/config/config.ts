@@ -27,6 +27,8 @@ export interface ConfigLayers {
   file?: string;
   /** Options given as flags (or by a program), by camel-case name. */
   flags?: Readonly<Record<string, unknown>>;
+  /** What was found to fit the data; lies below all that is given. */
+  fitted?: Readonly<Record<string, unknown>>;
   /** The space of what was given, where an option other than `space` says it; its usual size lies below presets. */
   spaceOf?: (given: Readonly<Record<string, unknown>>) => Space;
 }
@@ -58,7 +60,8 @@ export function resolveConfig<Kind extends RunKind>(kind: Kind, layers: ConfigLa
   checkKeys(kind, file, known, `configuration file ${layers.file}`);
   checkKeys(kind, flags, known, "options");
   const space = layers.spaceOf?.(given) ?? spaceOf(given);
-  const usual = usualSize(kind, space);
+  const { fitted = {} } = layers;
+  const usual = { ...usualSize(kind, space), ...fitted };
   // A preset may be of another method or space than the one that is wanted: what that one does not know, and the size that goes
   // with the preset's own space, are left out.
   const otherSpace = (preset.space ?? usualSpace.name) !== space.name;
@@ -79,7 +82,10 @@ export function resolveConfig<Kind extends RunKind>(kind: Kind, layers: ConfigLa
       );
     values.space = space.name;
   }
-  const notes = leftOut(preset, fitting, presetName);
+  const notes = [
+    ...leftOut(preset, fitting, presetName),
+    ...unscaledRates(fitting, { ...file, ...flags }, presetName),
+  ];
   const sources: Record<string, string> = {};
   for (const { key, flag } of known) {
     sources[key] =
@@ -90,7 +96,9 @@ export function resolveConfig<Kind extends RunKind>(kind: Kind, layers: ConfigLa
           : key in fitting
             ? `preset ${presetName}`
             : key in usual
-              ? "usual in the space"
+              ? key in fitted
+                ? "fitted to the data"
+                : "usual in the space"
               : "default";
   }
   if (layers.preset !== undefined) sources.preset = "--preset";
@@ -120,6 +128,18 @@ function leftOut(preset: Values, fitting: Values, name: unknown): string[] {
   const keys = Object.keys(preset).filter((key) => !(key in fitting) && key !== "method");
   if (keys.length === 0) return [];
   return [`preset ${name}: left out ${keys.join(", ")}, which go with its own method and space`];
+}
+
+/** The learning rates of a preset go with its batch size, and stay as they are where that is changed: what was asked for is what runs. */
+function unscaledRates(preset: Values, given: Values, name: unknown): string[] {
+  const { batchSize, learningRate } = preset;
+  const size = given.batchSize;
+  if (typeof batchSize !== "number" || typeof learningRate !== "number") return [];
+  if (typeof size !== "number" || size === batchSize || "learningRate" in given || !(size > 0)) return [];
+  const scaled = Number(((learningRate * size) / batchSize).toPrecision(3));
+  return [
+    `preset ${name}: its learning rate ${learningRate} is for batches of ${batchSize} and is not scaled to ${size}; --learning-rate ${scaled} would be in proportion`,
+  ];
 }
 
 /** What is usual in a space other than the one that the defaults are for. */

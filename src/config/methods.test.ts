@@ -61,9 +61,9 @@ describe("the method", () => {
   it("decides which options there are", () => {
     const two = resolveConfig("search", { flags: { method: "ista-two-stage" } }).config;
     const one = resolveConfig("search", { flags: { method: "ista-one-stage" } }).config;
-    expect(two).toHaveProperty("codeLearningRate", 6e-4);
+    expect(two).toHaveProperty("codeLearningRate", null);
     expect(two).not.toHaveProperty("trainEpochs");
-    expect(one).toMatchObject({ codeLearningRate: 6e-4, trainEpochs: 600, freezeTolerance: 1e-3 });
+    expect(one).toMatchObject({ codeLearningRate: null, trainEpochs: 600, freezeTolerance: 1e-3 });
     expect(optionsOf("train", "").map(({ key }) => key)).not.toContain("codeLearningRate");
   });
 

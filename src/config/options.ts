@@ -1,7 +1,7 @@
 // The options of a run read off their schema: name, flag, type, default, and what a value must be, in words.
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import { allMethodOptions, schemaOf } from "./methods.js";
+import { allMethodOptions, type MethodOptions, schemaOf } from "./methods.js";
 import { type RunKind, searchOptions } from "./schema.js";
 
 export interface Option {
@@ -96,11 +96,23 @@ export interface OptionGroup {
   readonly options: readonly Option[];
 }
 
+/** The description of an option that every search has, with the defaults that some methods have instead. */
+function withOtherDefaults({ key, description }: Option, methods: readonly MethodOptions[]): string {
+  const others = methods.flatMap(({ name, defaults = {} }) =>
+    Object.hasOwn(defaults, key)
+      ? [`${formatValue(defaults[key as keyof typeof defaults])} with ${name}`]
+      : [],
+  );
+  return [description, ...(others.length === 0 ? [] : [others.join(", ")])].join("; ");
+}
+
 /** Every option that some run of this kind has: for a search those of all methods, each once. */
 export function optionGroups(kind: RunKind): OptionGroup[] {
   if (kind === "train") return [{ heading: null, options: optionsOf(kind, "") }];
   const methods = allMethodOptions();
-  const common = optionsOf(kind, methods[0].name).filter(({ key }) => key in searchOptions);
+  const common = optionsOf(kind, methods[0].name)
+    .filter(({ key }) => key in searchOptions)
+    .map((option) => ({ ...option, description: withOtherDefaults(option, methods) }));
   const method: Option = {
     key: "method",
     flag: "method",

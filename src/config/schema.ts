@@ -191,7 +191,9 @@ export const trainSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("batch norm after pooling and skip; none = as the architecture was searched"),
-  epochs: count("epochs of the training").default(600),
+  epochs: count(
+    "epochs of the training. Without a preset the command `train` fits them, batch size, cells, channels and held-out share to the data; of 20,000 images or more they are",
+  ).default(600),
   batchSize: count("images per step").default(96),
   cells: count("cells of the network").default(20),
   channels: z

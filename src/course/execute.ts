@@ -6,7 +6,9 @@ import { Device, engineInformation, setThreads, vectorCode } from "../engine/dev
 import type { Checkpoint } from "../run/checkpoint.js";
 import { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
+import { layersWithWeights } from "../space/graph.js";
 import type { NetworkDescription } from "../space/space.js";
+import { adviceFor, ChanceWatch } from "./chance.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
 import { checkMemory } from "./memory.js";
 import { openSources, type Sources } from "./sources.js";
@@ -44,6 +46,11 @@ type SummaryPart = Partial<RunSummary> & Pick<RunSummary, "arch">;
 /** What a kind of run adds: its course, and what it makes of it in the end. */
 export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
   readonly kind: Kind;
+  /** The configuration with what the data decide in it, of a new run, and a line that says so; null where nothing is left to decide. */
+  settle?(
+    config: ConfigOf[Kind],
+    sources: Sources,
+  ): { readonly config: ConfigOf[Kind]; readonly line: string } | null;
   /**
    * The largest network that the run trains. Called first.
    * @param resumed the directory of a run that goes on
@@ -84,7 +91,7 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
   let sources: Sources | null = null;
   let course: Work | null = null;
   try {
-    const { config, changes }: { config: ConfigOf[Kind]; changes: string[] } =
+    let { config, changes }: { config: ConfigOf[Kind]; changes: string[] } =
       "resume" in request
         ? configForResume(work.kind, opened!.config(work.kind), request.flags)
         : { config: request.config, changes: [] };
@@ -93,6 +100,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     sources = await openSources(config);
     for (const note of sources.notes) observer.line(note);
     for (const warning of sources.warnings) observer.warn(warning);
+    const settled = opened === null ? (work.settle?.(config, sources) ?? null) : null;
+    if (settled !== null) {
+      config = settled.config;
+      observer.line(settled.line);
+    }
     if (opened !== null) requireSameData(opened, config.data, sources);
     if (config.validationFraction > 0 && sources.validation === null)
       throw new IstaError(
@@ -100,6 +112,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         `--validation-fraction ${config.validationFraction}: expected images to be held out, of so few training images (${sources.training.exampleCount}) that is none; use a larger share or more images`,
       );
     const description = work.plan(config, sources, opened);
+    requireSeveralValues(description, config.batchSize);
+    if (sources.classes.length === 1)
+      observer.warn(
+        `the data have one class, ${sources.classes[0]}: there is nothing to tell apart, and every accuracy is 100 %; put pictures of other classes beside it`,
+      );
     if (device.isHost) {
       const warning = checkMemory(description, {
         batchSize: config.batchSize,
@@ -163,6 +180,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         saveEvery,
         keepCheckpoints,
         processorSeconds,
+        // A control can learn nothing.
+        watch:
+          sources.validation === null || ("control" in config && config.control !== "none")
+            ? null
+            : new ChanceWatch(course.stepCount, sources.validationShare, adviceFor(config, course.stepCount)),
       });
       const started = performance.now();
       const part =
@@ -184,6 +206,22 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     await sources?.close();
     run?.close();
   }
+}
+
+/**
+ * Batch norms of one value per channel cannot be trained: those of an auxiliary head, whose maps are 1 x 1, with a batch of one.
+ * @throws IstaError CONFIG_VALUE
+ */
+function requireSeveralValues(description: NetworkDescription, batchSize: number): void {
+  if (batchSize > 1) return;
+  const small = layersWithWeights(description.space.graph(description)).find(
+    ({ kind, output }) => kind === "norm" && output.height * output.width === 1,
+  );
+  if (small === undefined) return;
+  throw new IstaError(
+    "CONFIG_VALUE",
+    `--batch-size 1: expected at least 2, because the batch norm ${small.name} has maps of 1 x 1 and needs more than one value of each channel; use larger batches or images, or --auxiliary-weight 0 where it is the auxiliary head's`,
+  );
 }
 
 /**

@@ -8,6 +8,7 @@ import { epochName, type RunDirectory } from "../run/directory.js";
 import type { JsonObject } from "../run/records.js";
 import type { Genotype } from "../space/space.js";
 import type { BatchFigures } from "./batch-step.js";
+import type { ChanceWatch } from "./chance.js";
 
 /** Means over the images of an epoch so far. */
 export interface EpochFigures {
@@ -124,6 +125,8 @@ export interface LoopOptions {
   readonly keepCheckpoints: number;
   /** Processor time since the run began, as it is now; null where that is not known. */
   readonly processorSeconds: () => number | null;
+  /** Looks whether validation accuracies are above chance; null where that is not asked. */
+  readonly watch?: ChanceWatch | null;
 }
 
 /** The event loop gets its turn, so that signals, timers and loaders live. */
@@ -187,7 +190,7 @@ function withPlace(error: unknown, phase: string, { epoch, step }: Position): un
 export async function runCourse(
   course: Course,
   position: Position,
-  { run, observer, stop, saveEvery, keepCheckpoints, processorSeconds }: LoopOptions,
+  { run, observer, stop, saveEvery, keepCheckpoints, processorSeconds, watch = null }: LoopOptions,
 ): Promise<"finished" | "interrupted"> {
   const contents = ({ tensors, state } = course.save()): CheckpointContents => {
     return {
@@ -268,6 +271,8 @@ export async function runCourse(
     const warn = (warning: string | null): void => {
       if (warning !== null) observer.warn(warning);
     };
+    const { validationAccuracy } = outcome.record;
+    if (typeof validationAccuracy === "number") warn(watch?.note(validationAccuracy) ?? null);
     warn(run.tryAppendRecord(record));
     if (outcome.genotype !== undefined) {
       warn(run.attempt(() => run.writeGenotype(outcome.genotype, position.epoch)));

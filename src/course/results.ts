@@ -1,7 +1,18 @@
 // What every run that ends with a network leaves in its directory.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { readFileLimited } from "../base/files.js";
 import { drawSvg } from "../drawing/cells.js";
-import { type Model, writeModel } from "../formats/model-file.js";
+import {
+  type Model,
+  type ModelDescription,
+  modelDescriptionText,
+  parseModelDescription,
+  readModel,
+  writeModel,
+} from "../formats/model-file.js";
+import { stateDictFrom } from "../formats/state-dict.js";
+import type { StateDict } from "../nn/tensor-store.js";
 import type { Checkpoint } from "../run/checkpoint.js";
 import type { RunDirectory } from "../run/directory.js";
 import type { RunSummary } from "../run/summary.js";
@@ -11,6 +22,8 @@ import { readPosition } from "./loop.js";
 
 /** The trained network of a run. */
 export const modelFileName = "model.safetensors";
+/** Bytes of a description: ten thousand classes have names. */
+const largestDescription = 16 << 20;
 /** The cells of a run. */
 export const genotypeFileName = "genotype.json";
 /** The drawing of both cells of a run. */
@@ -25,6 +38,45 @@ export function writeArchitecture(run: RunDirectory, architecture: Architecture,
 /** @throws IstaError FILE_* */
 export function writeRunModel(run: RunDirectory, model: Model): void {
   writeModel(join(run.path, modelFileName), model);
+}
+
+/** What the network of a training is, written at its beginning: with the weights of a checkpoint it can be used before the end. */
+const networkFileName = "network.json";
+
+/** @throws IstaError FILE_*, RUN_GONE */
+export function writeRunNetwork(run: RunDirectory, description: ModelDescription): void {
+  run.writeFile(networkFileName, `${modelDescriptionText(description)}\n`);
+}
+
+export interface RunModel {
+  readonly description: ModelDescription | null;
+  readonly weights: StateDict;
+  readonly path: string;
+  /** Where the weights are of a checkpoint: which one, and of a training of how many epochs. */
+  readonly unfinished: { readonly checkpoint: "best" | "last"; readonly epochs: number } | null;
+}
+
+/**
+ * The trained network of a run, or of a training that is not finished that of its checkpoint `best`, or else `last`. Null where there
+ * is none of them.
+ * @throws IstaError FILE_*, SAFETENSORS_*, MODEL_FILE, CHECKPOINT_*, GENOTYPE_INVALID, NETWORK_SHAPE
+ */
+export function readRunModel(run: RunDirectory): RunModel | null {
+  const path = join(run.path, modelFileName);
+  if (existsSync(path)) return { ...readModel(path), path, unfinished: null };
+  const described = join(run.path, networkFileName);
+  const checkpoint = (["best", "last"] as const).find((name) => run.hasCheckpoint(name));
+  if (!existsSync(described) || checkpoint === undefined) return null;
+  const { tensors, state } = run.loadCheckpoint(checkpoint);
+  const weights = stateDictFrom(tensors.averaged ?? tensors.model);
+  const text = readFileLimited(described, largestDescription).toString("utf8");
+  const { epoch } = readPosition((state as { position?: unknown } | null)?.position);
+  return {
+    description: parseModelDescription(described, text, weights.size),
+    weights,
+    path,
+    unfinished: { checkpoint, epochs: epoch },
+  };
 }
 
 /** The part of a summary that an evaluation on the test images fills; `warn` is told of a loss that is no number. */

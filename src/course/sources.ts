@@ -28,6 +28,7 @@ import {
   usualCacheBytes,
 } from "../data/index.js";
 import type { SplitRecord } from "../run/directory.js";
+import { largestShare } from "./chance.js";
 
 /** Evaluation of pictures takes a centre crop of 224 of 256 pixels, as the ImageNet recipes do. */
 export const pictureResizeRatio = 256 / 224;
@@ -39,6 +40,8 @@ export interface Sources {
   readonly codes: PrefetchedSource | null;
   /** The held-out images as they are; null when nothing is held out. */
   readonly validation: BatchSource | null;
+  /** Share of the held-out images that are of the largest class, 0..1; 0 where nothing is held out. */
+  readonly validationShare: number;
   readonly test: BatchSource | null;
   readonly normalisation: Normalisation;
   /** How pictures from outside become images of this size. */
@@ -249,6 +252,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
     training: training!,
     codes,
     validation,
+    validationShare: largestShare(Array.from(heldOut, (image) => dataset.train.labels[image])),
     test: testing,
     normalisation,
     picture: {

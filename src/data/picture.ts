@@ -59,9 +59,15 @@ function loadSharp(): typeof Sharp {
 
 const pictureError = (path: string, wanted: string, cause: unknown): IstaError => {
   const reason = (cause as Error).message.split("\n")[0];
+  // What happened, in words of people, where the decoder's own are not.
+  const meaning = /heif/.test(reason)
+    ? " (HEIC, as telephones take pictures, cannot be read: convert them to JPEG first)"
+    : /premature end|unknown error/i.test(reason)
+      ? " (the file may be cut off: copy it again)"
+      : "";
   return new IstaError(
     "DATA_PICTURE",
-    `picture: expected ${wanted} in ${path}, decoding says: ${reason}; replace the file or leave broken pictures out`,
+    `picture: expected ${wanted} in ${path}, decoding says: ${reason}${meaning}; replace the file or leave broken pictures out`,
     { cause },
   );
 };

@@ -89,6 +89,9 @@ export function modelMetadata(model: ModelDescription): Record<string, string> {
   return { [metadataKey]: JSON.stringify({ ...model.unknown, formatVersion, ...describeModel(model) }) };
 }
 
+/** The description alone, as the text that `parseModelDescription` reads. */
+export const modelDescriptionText = (model: ModelDescription): string => modelMetadata(model)[metadataKey];
+
 /** @throws IstaError FILE_* */
 export function writeModel(path: string, { weights, ...description }: Model): void {
   writeSafetensors(path, weights, { format: "pt", ...modelMetadata(description) });
@@ -103,7 +106,7 @@ export function readModel(path: string): { description: ModelDescription | null;
   const { tensors, metadata } = readSafetensors(path);
   const text = metadata.get(metadataKey);
   return {
-    description: text === undefined ? null : parseDescription(path, text, tensors.size),
+    description: text === undefined ? null : parseModelDescription(path, text, tensors.size),
     weights: stateDictFrom(tensors),
   };
 }
@@ -134,7 +137,11 @@ function requirePossible(
   );
 }
 
-function parseDescription(path: string, text: string, tensorCount: number): ModelDescription {
+/**
+ * @param tensorCount how many tensors come with it
+ * @throws IstaError MODEL_FILE, GENOTYPE_INVALID, NETWORK_SHAPE, WEIGHTS_MISMATCH
+ */
+export function parseModelDescription(path: string, text: string, tensorCount: number): ModelDescription {
   const refuse = (what: string): never => {
     throw new IstaError("MODEL_FILE", `read ${path}: the description of the network ${what}`);
   };

@@ -10,6 +10,11 @@ export interface Method extends MethodOptions {
   plan(space: Space, shape: NetworkShape, config: SearchContext["config"]): NetworkDescription;
   /** What a step costs, in forward passes: one for the pass itself, one for gradients of what goes in, one for those of the weights. */
   readonly passesPerStep: number;
+  /** Values that depend on how many steps the search has, and a line that says so; null where all are given. */
+  settle?(
+    config: SearchContext["config"],
+    stepsPerEpoch: number,
+  ): { readonly values: Readonly<Record<string, unknown>>; readonly line: string } | null;
   /** Loads the module that searches: it needs the tensor library, and the options do not. */
   load(): Promise<(context: SearchContext) => Search>;
 }

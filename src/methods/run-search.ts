@@ -44,6 +44,11 @@ export async function createSearch(config: SearchConfig, sources: Sources): Prom
 class SearchWork implements RunWork<"search", SearchCourse> {
   readonly kind = "search";
 
+  settle(config: SearchConfig, { training }: Sources) {
+    const settled = methodOf(config).settle?.(config as AnyConfig, training.batchCount) ?? null;
+    return settled && { config: { ...config, ...settled.values }, line: settled.line };
+  }
+
   plan(config: SearchConfig, sources: Sources): NetworkDescription {
     return planOf(methodOf(config), config, sources);
   }

@@ -1,9 +1,9 @@
 // A trained network for use: of a run, of a model file, or of the bare weights of a PyTorch program.
 import { existsSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { findMethodOptions } from "../config/methods.js";
-import { modelFileName } from "../course/results.js";
+import { modelFileName, readRunModel } from "../course/results.js";
 import { parseNormalisation, pictureResizeRatio } from "../course/sources.js";
 import { cifar10Normalisation, type Fit, imagenetNormalisation, type PictureRecipe } from "../data/index.js";
 import { type Model, type ModelDescription, readModel } from "../formats/model-file.js";
@@ -30,10 +30,12 @@ export interface UsableModel extends Model {
   readonly run: RunDirectory | null;
   /** Whether `classes` are names; bare weights, and networks trained on data without names, only have numbers. */
   readonly classesAreNamed: boolean;
+  /** What people should know of it: that its training is not finished. */
+  readonly note?: string;
 }
 
 /**
- * Reads the network of a run directory or of a safetensors file. Of bare weights (a converted state dict) the cells must
+ * Reads the network of a run directory (of an unfinished training that of its best or last checkpoint) or of a safetensors file. Of bare weights (a converted state dict) the cells must
  * be given; number of cells, channels, classes, stem and batch norms are read off the tensors, the normalisation is the
  * usual one of the stem's programs where none is given.
  * @throws IstaError FILE_*, SAFETENSORS_*, RUN_*, MODEL_FILE, NETWORK_SHAPE, GENOTYPE_INVALID, CONFIG_VALUE
@@ -41,14 +43,20 @@ export interface UsableModel extends Model {
 export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   const isRun = existsSync(place) && statSync(place).isDirectory();
   const run = isRun ? RunDirectory.open(place, "read") : null;
-  const path = run === null ? place : join(run.path, modelFileName);
-  if (run !== null && !existsSync(path)) {
+  const found = run === null ? { ...readModel(place), path: place, unfinished: null } : readRunModel(run);
+  if (found === null) {
     throw new IstaError(
       "MODEL_FILE",
-      `${place}: expected a run with a trained network, got one without ${modelFileName}; ${wayToNetwork(run)}`,
+      `${place}: expected a run with a trained network, got one without ${modelFileName}; ${wayToNetwork(run!)}`,
     );
   }
-  const { description, weights } = readModel(path);
+  const { description, weights, path, unfinished } = found;
+  const note =
+    unfinished === null
+      ? {}
+      : {
+          note: `${place} is not finished: this is the network of its checkpoint \`${unfinished.checkpoint}\`, after ${unfinished.epochs} of ${run!.config("train").epochs} epochs`,
+        };
   if (description === null) {
     return { ...describeWeights(path, weights, hints), weights, path, run, classesAreNamed: false };
   }
@@ -61,11 +69,12 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   }
   const { imageSize } = hints;
   const classesAreNamed = description.classes.some((name, label) => name !== String(label));
-  if (imageSize === undefined) return { ...description, weights, path, run, classesAreNamed };
+  const use = { weights, path, run, classesAreNamed, ...note };
+  if (imageSize === undefined) return { ...description, ...use };
   // Pictures come to the other size directly.
   const { preparation: _, ...rest } = description;
   const shape = { ...description.shape, imageHeight: imageSize, imageWidth: imageSize };
-  return { ...rest, shape, weights, path, run, classesAreNamed };
+  return { ...rest, shape, ...use };
 }
 
 /** How the network of a run comes about that has none yet. */
@@ -73,7 +82,7 @@ function wayToNetwork(run: RunDirectory): string {
   const { kind } = run.meta;
   const trains = kind === "train" || findMethodOptions(run.config("search").method).trainsNetwork === true;
   return trains
-    ? `it is written when the run is finished (ista-nas ${kind} --resume ${run.path})`
+    ? `it has no checkpoint to take instead; it is written when the run is finished (ista-nas ${kind} --resume ${run.path})`
     : `the search has found an architecture only: train it (ista-nas train --arch ${run.path})`;
 }
 

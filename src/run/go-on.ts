@@ -8,6 +8,9 @@ import { type RunSummary, readSummary } from "./summary.js";
 /** How long a run goes on; only a change of these gives a finished one something to do. */
 const lengths = ["epochs", "trainEpochs"];
 
+/** What a run settles at its start where it is left open. */
+const settled = ["codeLearningRate"];
+
 /** A run that is to be begun, one that goes on, or one that is finished already. */
 export type Standing =
   | { readonly state: "new" }
@@ -28,7 +31,10 @@ export function standingOf<Kind extends RunKind>(kind: Kind, config: ConfigOf[Ki
   if (!existsSync(join(path, "meta.json"))) return { state: "new" };
   const run = RunDirectory.open(path, "read");
   const saved = run.config(kind);
-  const { splitSeed, ...others } = config;
+  const { splitSeed, ...rest } = config;
+  const others = Object.fromEntries(
+    Object.entries(rest).filter(([key, value]) => value !== null || !settled.includes(key)),
+  );
   // What was begun by an earlier program keeps its split.
   const flags: Readonly<Record<string, unknown>> =
     saved.splitSeed === null && splitSeed === 0 ? others : { ...others, splitSeed };

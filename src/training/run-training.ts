@@ -13,16 +13,17 @@ import {
 import {
   genotypeFileName,
   lastValidationAccuracy,
-  modelFileName,
+  type RunModel,
+  readRunModel,
   scoreOf,
   testFigures,
   writeArchitecture,
   writeRunModel,
+  writeRunNetwork,
 } from "../course/results.js";
 import { networkShape } from "../course/shape.js";
 import { type Sources, splitSeedOf } from "../course/sources.js";
-import { readModel } from "../formats/model-file.js";
-import type { StateDict } from "../nn/tensor-store.js";
+import { type ModelDescription, readModel } from "../formats/model-file.js";
 import { resolveArchitecture } from "../run/architecture.js";
 import { RunDirectory, runFileName } from "../run/directory.js";
 import { countNetwork } from "../space/counts.js";
@@ -30,16 +31,28 @@ import { findSpace } from "../space/registry.js";
 import { type Architecture, evaluationNetwork, genotypeOf, type NetworkDescription } from "../space/space.js";
 import { Training } from "./training.js";
 
-/** Weights to begin with: of a safetensors file, or of a run. @throws IstaError FILE_*, SAFETENSORS_*, MODEL_FILE */
-export function readWeights(path: string): StateDict {
-  const isRun = existsSync(path) && statSync(path).isDirectory();
-  return readModel(isRun ? join(path, modelFileName) : path).weights;
+/**
+ * Weights to begin with: of a safetensors file, or of a run (of an unfinished training those of its best or last checkpoint).
+ * @throws IstaError FILE_*, SAFETENSORS_*, MODEL_FILE, RUN_*, CHECKPOINT_*
+ */
+export function readWeights(path: string): Pick<RunModel, "description" | "weights" | "unfinished"> {
+  if (!existsSync(path) || !statSync(path).isDirectory()) return { ...readModel(path), unfinished: null };
+  const found = readRunModel(RunDirectory.open(path, "read"));
+  if (found !== null) return found;
+  throw new IstaError(
+    "MODEL_FILE",
+    `--init-from ${path}: expected a run with a trained network, or a training with a checkpoint, it has neither`,
+  );
 }
 
 class TrainingWork implements RunWork<"train", Training> {
   readonly kind = "train";
   private description: NetworkDescription | undefined;
   private architecture: Architecture | undefined;
+  private model: ModelDescription | undefined;
+
+  /** @param line takes what the user should know of the weights that the training begins with */
+  constructor(private readonly line: (text: string) => void) {}
 
   plan(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): NetworkDescription {
     // What is resumed has its cells with it: the file or run that they came from may be gone.
@@ -48,19 +61,33 @@ class TrainingWork implements RunWork<"train", Training> {
     this.architecture = resolveArchitecture(text, findSpace(config.space));
     const { norms: placements } = this.architecture.space;
     const norms = config.poolBatchNorm ? placements.normalisedEvaluation : placements.plainEvaluation;
-    this.description = evaluationNetwork(this.architecture, networkShape(config, sources), norms);
+    const shape = networkShape(config, sources);
+    this.description = evaluationNetwork(this.architecture, shape, norms);
+    const { normalisation, picture, classes } = sources;
+    this.model = { architecture: this.architecture, shape, norms, normalisation, ...picture, classes };
     return this.description;
   }
 
   create(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): Training {
     const training = new Training(config, sources, this.description!);
     const begins = resumed === null || !resumed.hasCheckpoint("last");
-    if (begins && config.initFrom !== null) training.start(readWeights(config.initFrom));
+    if (!begins || config.initFrom === null) return training;
+    const { weights, unfinished } = readWeights(config.initFrom);
+    const drawn = training.start(weights);
+    if (unfinished !== null)
+      this.line(
+        `begins with the weights of ${config.initFrom}, checkpoint \`${unfinished.checkpoint}\` after ${unfinished.epochs} epochs`,
+      );
+    if (drawn !== null)
+      this.line(
+        `${config.initFrom} knows ${drawn} classes, the data have ${sources.classes.length}: the classifier is drawn anew, all other weights are taken over`,
+      );
     return training;
   }
 
   begin(_training: Training, run: RunDirectory, config: TrainConfig): void {
     writeArchitecture(run, this.architecture!, basename(config.arch!));
+    writeRunNetwork(run, this.model!);
   }
 
   async finish(
@@ -73,18 +100,7 @@ class TrainingWork implements RunWork<"train", Training> {
     const best = sources.validation !== null && run.hasCheckpoint("best") ? run.loadCheckpoint("best") : null;
     if (best !== null) training.takeWeights(best);
     const found = await training.test();
-    const { shape, norms } = this.description!;
-    const { normalisation, picture, classes } = sources;
-    const weights = training.result.stateDict();
-    writeRunModel(run, {
-      architecture: this.architecture!,
-      shape,
-      norms,
-      normalisation,
-      ...picture,
-      classes,
-      weights,
-    });
+    writeRunModel(run, { ...this.model!, weights: training.result.stateDict() });
     return {
       ...this.describe(training, run, config),
       // Of the weights that were tested and kept, which need not be those of the last epoch.
@@ -123,7 +139,8 @@ function splitSeedBefore({ arch, initFrom }: TrainConfig): number {
  * @throws IstaError CONFIG_*, GENOTYPE_INVALID, DATA_*, RUN_*, WEIGHTS_MISMATCH and others that name what stopped it
  */
 export function runTraining(request: RunRequest<"train">, control: RunControl): Promise<RunResult> {
-  if ("resume" in request) return executeRun(new TrainingWork(), request, control);
+  if ("resume" in request)
+    return executeRun(new TrainingWork((text) => control.observer.line(text)), request, control);
   const { arch, poolBatchNorm } = request.config;
   if (arch === null) {
     throw new IstaError(
@@ -141,5 +158,5 @@ export function runTraining(request: RunRequest<"train">, control: RunControl): 
     poolBatchNorm: poolBatchNorm ?? asSearched,
     splitSeed,
   };
-  return executeRun(new TrainingWork(), { ...request, config }, control);
+  return executeRun(new TrainingWork((text) => control.observer.line(text)), { ...request, config }, control);
 }

@@ -109,6 +109,25 @@ describe("training", () => {
     expect(some.values[0]).not.toEqual(none.values[0]);
   });
 
+  it("begins with weights for other classes, but for the heads, which stay as they were drawn", async () => {
+    const [course, fresh] = [await opened(training({ seed: 1 })), await opened(training({ seed: 1 }))];
+    const given = (await opened(training({ seed: 2 }))).network.stateDict();
+    expect(course.start(given)).toBe(null);
+    expect(course.network.stateDict()).toEqual(given);
+    const seven = new Map(given);
+    const { shape, data } = given.get("classifier.weight")!;
+    seven.set("classifier.weight", {
+      shape: [7, shape[1]],
+      data: (data as Float32Array).slice(0, 7 * shape[1]),
+    });
+    seven.set("classifier.bias", { shape: [7], data: new Float32Array(7) });
+    const other = await opened(training({ seed: 1 }));
+    expect(other.start(seven)).toBe(7);
+    const drawn = fresh.network.stateDict();
+    for (const [name, tensor] of other.network.stateDict())
+      expect(tensor, name).toEqual((name.startsWith("classifier.") ? drawn : given).get(name));
+  });
+
   it("averages weights and statistics exponentially", async () => {
     const decay = 0.75;
     const course = await opened(training({ weightAveraging: decay }));

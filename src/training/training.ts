@@ -14,7 +14,9 @@ import { floatTensors, stateDictFrom } from "../formats/state-dict.js";
 import { Network } from "../nn/network.js";
 import type { StateDict } from "../nn/tensor-store.js";
 import type { Checkpoint, CheckpointContents } from "../run/checkpoint.js";
+import { layersWithWeights } from "../space/graph.js";
 import type { NetworkDescription } from "../space/space.js";
+import { layerTensors } from "../space/tensors.js";
 
 /** Learning rate of an epoch, as the configuration says. */
 export function learningRateOf(config: TrainConfig, epoch: number): number {
@@ -129,10 +131,29 @@ export class Training implements Course {
     this.averaged?.loadStateDict(stateDictFrom(tensors.averaged));
   }
 
-  /** Begins with other weights than random ones. @throws IstaError WEIGHTS_MISMATCH */
-  start(weights: StateDict): void {
-    this.network.loadStateDict(weights);
-    this.averaged?.loadStateDict(weights);
+  /**
+   * Begins with other weights than random ones. Heads for another number of classes stay as they were drawn.
+   * @returns that other number, or null
+   * @throws IstaError WEIGHTS_MISMATCH
+   */
+  start(weights: StateDict): number | null {
+    const { description } = this.network;
+    const heads = layersWithWeights(description.space.graph(description)).filter(
+      ({ kind }) => kind === "linear",
+    );
+    const own = this.network.stateDict();
+    const taken: StateDict = new Map(weights);
+    let other: number | null = null;
+    for (const { name, shape } of heads.flatMap(layerTensors)) {
+      const stored = weights.get(name);
+      if (stored === undefined || stored.shape[0] === shape[0]) continue;
+      if (`${stored.shape.slice(1)}` !== `${shape.slice(1)}`) continue;
+      other = stored.shape[0];
+      taken.set(name, own.get(name)!);
+    }
+    this.network.loadStateDict(taken);
+    this.averaged?.loadStateDict(taken);
+    return other;
   }
 
   /** Takes the weights of a checkpoint, for evaluation. @throws IstaError WEIGHTS_MISMATCH, SAFETENSORS_DTYPE */

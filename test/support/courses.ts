@@ -36,6 +36,7 @@ export function givenSources(training: Sources["training"], codes: Sources["code
     training,
     codes,
     validation: null,
+    validationShare: 0,
     test: null,
     normalisation: { mean: Array(channels).fill(0), std: Array(channels).fill(1) },
     picture: { resizeRatio: 1 },

@@ -2,6 +2,7 @@
 import { requireHeldOut } from "../checks.js";
 import type { Method } from "../method.js";
 import { largestNetwork } from "../selections.js";
+import { settleCodeLearningRate } from "./code-rate.js";
 import { istaOptions, oneStageOptions, trialOptions } from "./options.js";
 
 /** Without a penalty the LASSO is no LASSO: infinitely many codes fit as well. The path follows it down to there and takes none of it. */
@@ -19,6 +20,7 @@ export const twoStage: Method = {
     requireHeldOut(config, refuse);
     requirePenalty(config, refuse);
   },
+  settle: settleCodeLearningRate,
   // Forward and gradients to the inputs for the codes, and these and the weights' for the weights.
   passesPerStep: 2 + 3,
   plan: (space, shape) => largestNetwork(space, shape, space.norms.twoStageSuperNet),
@@ -33,12 +35,22 @@ export const oneStage: Method = {
   description:
     "search and training in one run at the target size; the architecture is absorbed into the weights",
   options: { ...istaOptions, ...oneStageOptions },
+  // The paper's (section 4). Its auxiliary head, cutout and drop-path are for images of 32 pixels, and a limit of size for its space.
+  defaults: {
+    epochs: 200,
+    batchSize: 96,
+    cells: 20,
+    channels: 36,
+    validationFraction: 0,
+    learningRate: 0.025,
+  },
   trainsNetwork: true,
   check(config, refuse) {
     requirePenalty(config, refuse);
     if (config.thenTrain)
       refuse("thenTrain", "expected false, since a one-stage search trains the network itself, got true");
   },
+  settle: settleCodeLearningRate,
   passesPerStep: 3,
   plan: (space, shape) => largestNetwork(space, shape, space.norms.oneStageSuperNet),
   load: async () => {

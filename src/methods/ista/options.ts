@@ -37,7 +37,11 @@ export const istaOptions = {
   recoveryNoise: notNegative(
     "normal noise on the codes that are recovered inside of an epoch, as a share of their length; falls to 0 over the epochs",
   ).default(0),
-  codeLearningRate: positive("learning rate of the codes (Adam)").default(6e-4),
+  codeLearningRate: positive(
+    "learning rate of the codes (Adam); none = 2.94 over the steps of the search, from 0.0006 (the paper's) to 0.03",
+  )
+    .nullable()
+    .default(null),
   codeWeightDecay: notNegative("weight decay of the codes, added to the gradient").default(1e-3),
   codeBetas: z
     .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])

@@ -30,6 +30,7 @@ import { decideUpdate, type UpdateDecision, type UpdateRules } from "../../spars
 import type { RecoveryOptions } from "../../sparse/recovery.js";
 import { searchWeights } from "../../sparse/weights.js";
 import type { EpochReport, SearchContext } from "../method.js";
+import { usualCodeLearningRate } from "./code-rate.js";
 import { codedChoices } from "./coded-choices.js";
 import { CodeDiagnosis, deadColumns } from "./diagnosis.js";
 import type { IstaOptions } from "./options.js";
@@ -55,7 +56,10 @@ export class IstaSearch<Options extends IstaOptions = IstaOptions> {
     this.config = context.config as SearchContext["config"] & Options;
     const { seed, measurement, compressedLength, lambda, recovery: method } = this.config;
     this.adam = {
-      learningRate: this.config.codeLearningRate,
+      // A run has settled it before; this is for searches outside of runs.
+      learningRate:
+        this.config.codeLearningRate ??
+        usualCodeLearningRate(this.config.epochs * context.sources.training.batchCount),
       betas: this.config.codeBetas,
       weightDecay: this.config.codeWeightDecay,
     };
