@@ -65,7 +65,7 @@ describe("a two-stage search", () => {
 
   it("by trials takes its preset, records each trial, and says whether it explored and decided", () => {
     const trials = ["--epochs", "6", "--trial-steps", "3", "--warmup-trials", "3", "--held-out-images", "32"];
-    const words = ["--preset", "nas-bench-201", ...small, ...trials, "--name", "tried"];
+    const words = ["--preset", "nas-bench-201", "--image-size", "28", ...small, ...trials, "--name", "tried"];
     const { status, out, err } = call("search", ...words);
     expect(status, err).toBe(0);
     expect(out).toContain("Next: ista-nas train --arch");

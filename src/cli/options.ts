@@ -31,7 +31,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
     ...["maxParams", "maxMultAdds"],
   ],
   "Training:": [
-    ...["epochs", "batchSize", "microBatch", "learningRate", "finalLearningRate", "schedule", "warmupEpochs"],
+    ...["epochs", "batchSize", "learningRate", "finalLearningRate", "schedule", "warmupEpochs"],
     ...[
       "weightDecay",
       "momentum",
@@ -43,9 +43,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   "Search:": ["method", "table", "rankedArchitectures", "control", "thenTrain", "trainPreset"],
-  "Machine and checkpoints:": [
-    ...["seed", "threads", "device", "recompute", "pictureCache", "saveEvery", "keepCheckpoints"],
-  ],
+  "Machine and checkpoints:": [...["seed", "threads", "device", "recompute", "saveEvery", "keepCheckpoints"]],
 };
 
 const headingOf = (key: string): string | undefined =>
