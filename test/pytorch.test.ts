@@ -181,9 +181,9 @@ torch.save({name: tensor.float() if tensor.is_floating_point() else tensor for n
       "WEIGHTS_MISMATCH",
       "150 unknown: ",
       "102 missing: cells.0._ops.4.op.1.weight, ",
-      "18 misshapen: ",
+      "16 misshapen: ",
       "stem.0.weight [12,3,3,3] instead of [12,1,3,3]",
-      "classifier.weight [7,64] instead of [10,64]",
+      "cells.0._ops.2.op.1.weight [4,1,3,3] instead of [4,1,5,5]",
     );
   });
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../test/support/failure.js";
 import { IstaError } from "../base/errors.js";
-import { jsonText } from "../base/files.js";
+import { jsonText, temporaryPrefix } from "../base/files.js";
 import { resolveConfig } from "../config/config.js";
 import type { CheckpointContents } from "./checkpoint.js";
 import { epochName, type NewRun, RunDirectory } from "./directory.js";
@@ -299,9 +299,13 @@ describe("checkpoints", () => {
     run.saveCheckpoint("last", contents(1));
     fs.mkdirSync(join(run.path, "checkpoints/.writing-1-last"));
     fs.writeFileSync(join(run.path, ".writing-2-summary.json"), "{");
+    run.writeGenotype({ space: "nas-bench-201", cell: "" } as never, 0);
+    fs.writeFileSync(join(run.path, "genotypes/.writing-3-epoch-001.json"), "{");
     reopen(run);
     expect(fs.readdirSync(join(run.path, "checkpoints"))).toEqual(["last"]);
-    expect(fs.readdirSync(run.path).sort()).toEqual(["checkpoints", "config.json", "lock.json", "meta.json"]);
+    expect(fs.readdirSync(join(run.path, "genotypes"))).toEqual(["epoch-000.json"]);
+    const unfinished = fs.readdirSync(run.path).filter((name) => name.startsWith(temporaryPrefix));
+    expect(unfinished).toEqual([]);
   });
 });
 

@@ -158,8 +158,9 @@ export class RunDirectory {
       const run = new RunDirectory(absolute, meta, fs.statSync(absolute).ino, release);
       if (access === "write") {
         onFile("clean up", absolute, () => {
-          removeUnfinished(absolute);
-          if (fs.existsSync(join(absolute, "checkpoints"))) removeUnfinished(join(absolute, "checkpoints"));
+          const folders = ["checkpoints", "genotypes"].map((name) => join(absolute, name));
+          for (const folder of [absolute, ...folders.filter((one) => fs.existsSync(one))])
+            removeUnfinished(folder);
         });
         run.recordCount = truncateRecords(run.recordsPath, Number.POSITIVE_INFINITY);
       }

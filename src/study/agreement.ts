@@ -45,8 +45,11 @@ export function decidingOptions(
   return Object.entries(config).filter(([key]) => !ignored.includes(key) && (key !== "table" || fromTable));
 }
 
+/** Without those that a run settles by itself when it starts, where a plan leaves them open. */
 function optionFacts(config: Readonly<Record<string, unknown>>, fromTable: boolean): [string, Fact][] {
-  return decidingOptions(config, fromTable).map(([key, value]) => [key, factOf(value)]);
+  return decidingOptions(config, fromTable)
+    .filter(([key, value]) => !(key === "codeLearningRate" && value === null))
+    .map(([key, value]) => [key, factOf(value)]);
 }
 
 function statementOf(run: CollectedRun, byIdentity: boolean, fromTable: boolean): Statement {
