@@ -1,9 +1,8 @@
 // Set-up of the installed package for real: the addon compiled where the package may be written, and in the user's cache where not.
-import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { installPacked } from "./support/packed.js";
+import { callThere, installPacked } from "./support/packed.js";
 import { mountSmallDisk, remount, unmount } from "./support/small-disk.js";
 
 const found = installPacked();
@@ -14,12 +13,7 @@ afterAll(() => {
   if (folder !== "") rmSync(folder, { recursive: true, force: true });
 }, 120_000);
 
-function call(...words: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, NO_COLOR: "1", XDG_CACHE_HOME: join(folder, "cache") };
-  const options = { cwd: folder, encoding: "utf8", env } as const;
-  const { status, stdout, stderr } = spawnSync(join(program, "ista-nas"), words, options);
-  return { status, out: stdout, err: stderr };
-}
+const call = (...words: string[]) => callThere(folder, join(program, "ista-nas"), words);
 
 describe.skipIf(reason !== null)("set-up of the installed package", () => {
   it("builds in it, says so, and is quick when nothing changed", () => {

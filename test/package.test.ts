@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packageFolder } from "../src/base/package.js";
-import { installPacked } from "./support/packed.js";
+import { callThere, installPacked } from "./support/packed.js";
 
 const found = installPacked();
 const reason = typeof found === "string" ? found : null;
@@ -24,12 +24,7 @@ afterAll(() => {
   if (folder !== "") rmSync(folder, { recursive: true, force: true });
 }, 120_000);
 
-function call(...words: string[]): { status: number | null; out: string; err: string } {
-  const env = { ...process.env, NO_COLOR: "1", XDG_CACHE_HOME: join(folder, "cache") };
-  const options = { cwd: folder, encoding: "utf8", env } as const;
-  const { status, stdout, stderr } = spawnSync(join(folder, "node_modules/.bin/ista-nas"), words, options);
-  return { status, out: stdout, err: stderr };
-}
+const call = (...words: string[]) => callThere(folder, join(folder, "node_modules/.bin/ista-nas"), words);
 
 describe.skipIf(reason !== null)("the installed package", () => {
   it("has no install script in its tree, no tests, and of onnxruntime-web what is used", () => {

@@ -28,6 +28,7 @@ import {
   type NormPlacement,
   type Selection,
   type Space,
+  sameSelection,
 } from "../space/space.js";
 import type { BatchFigures } from "./batch-step.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
@@ -155,7 +156,7 @@ export function searchContext(
 }
 
 /** Held-out images by which losses before and after a recovery are compared. */
-const recoveryImages = 1000;
+const recoveryImageCount = 1000;
 
 export class SearchCourse implements ResumableCourse {
   readonly tensorGroups = ["model", "optimiser"] as const;
@@ -229,14 +230,18 @@ export class SearchCourse implements ResumableCourse {
     }
   }
 
-  /**
-   * Mean loss of the first held-out images with the codes as they are: of the end of an epoch, to tell how much recovery changes. Null
-   * where nothing is recovered, or held out. Is not stopped: nothing that comes after the recovery may be left out.
-   */
-  private async recoveryLoss(): Promise<number | null> {
+  /** The held-out images that tell how much a recovery changes. Null where nothing can be recovered any more, or is held out. */
+  private get recoveryImages(): BatchSource | null {
+    const { reachable, selection, sparseWeights } = this.search;
     const { validation } = this.context.sources;
-    if (this.search.sparseWeights === undefined || validation === null) return null;
-    return (await this.evaluate(firstImages(validation, recoveryImages)))!.loss;
+    if (sparseWeights === undefined || validation === null || sameSelection(reachable, selection))
+      return null;
+    return firstImages(validation, recoveryImageCount);
+  }
+
+  /** Is not stopped: nothing that comes after a recovery may be left out. */
+  private async lossOn(images: BatchSource): Promise<number> {
+    return (await this.evaluate(images))!.loss;
   }
 
   /**
@@ -249,10 +254,12 @@ export class SearchCourse implements ResumableCourse {
       found = await this.evaluate(validation, stop);
       if (found === null) return null;
     }
-    const lossBeforeRecovery = await this.recoveryLoss();
+    const images = this.recoveryImages;
+    const isAll = images?.batchCount === validation?.batchCount;
+    const lossBeforeRecovery = images && (isAll ? found!.loss : await this.lossOn(images));
     const scored = found === null ? undefined : this.save();
     const { record, lines, ranked = true } = await this.search.endOfEpoch(epoch, found);
-    const lossAfterRecovery = await this.recoveryLoss();
+    const lossAfterRecovery = images && (await this.lossOn(images));
     const newConnections = this.exploration.noteAnswer(this.search.selection);
     const { connectionsTried } = this.explored;
     const genotype = genotypeOf(this.architecture);

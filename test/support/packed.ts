@@ -41,3 +41,10 @@ export function installPacked(): InstalledPackage | string {
     return `npm cannot reach its registry: ${/npm error code (.*)/.exec(stderr)?.[1]}`;
   throw new Error(`npm install of ${packed} failed: ${stdout}${stderr}`);
 }
+
+/** Runs a program in the user's folder, with a cache folder of its own. */
+export function callThere(folder: string, program: string, words: readonly string[]) {
+  const env = { ...process.env, NO_COLOR: "1", XDG_CACHE_HOME: join(folder, "cache") };
+  const { status, stdout, stderr } = spawnSync(program, words, { cwd: folder, encoding: "utf8", env });
+  return { status, out: stdout, err: stderr };
+}
