@@ -7,7 +7,7 @@ import { styled } from "../base/terminal.js";
 // Types only: the module behind them loads the tensor library, and help must not.
 import type { ModelHints, UsableModel } from "../model/open-model.js";
 import { prepareEngine } from "./engine.js";
-import { findRun } from "./runs.js";
+import { findRun } from "./find-run.js";
 
 /** Reads a whole number of at least `least` after `flag`. */
 export const wholeNumber =

@@ -1,6 +1,4 @@
 // `ista-nas runs`: lists, shows and compares run directories.
-import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import {
@@ -11,7 +9,6 @@ import {
   formatPercent,
   formatTable,
 } from "../base/format.js";
-import { suggestion } from "../base/nearest.js";
 import { printable } from "../base/terminal.js";
 import { formatKnown } from "../formats/accuracy-table.js";
 import { RunDirectory } from "../run/directory.js";
@@ -27,7 +24,9 @@ import {
 } from "../study/compare.js";
 import type { Estimate } from "../study/estimate.js";
 import { formatProbability } from "../study/report-text.js";
+import { findRun } from "./find-run.js";
 import { addExamples, printResult } from "./frame.js";
+import { registerRunFigures } from "./runs-figures.js";
 
 export function registerRuns(program: Command): void {
   const runs = program.command("runs").description("list, show and compare runs");
@@ -60,25 +59,16 @@ export function registerRuns(program: Command): void {
     printResult(compare, comparison, () => formatComparison(comparison));
   });
 
+  registerRunFigures(runs);
+
   addExamples(runs, [
     ["runs list", "the runs in ./runs"],
     ["runs show search-20240607-153000", "one run"],
     ["runs compare search-a search-b --table accuracies.csv", "with what a table says of what they found"],
+    ["runs draw first second", "their curves, laid over each other"],
+    ["runs export first --out first.csv", "what was recorded, for a spreadsheet"],
     ["runs compare runs/found runs/random-1 runs/random-2", "a table with mean and spread over seeds"],
   ]);
-}
-
-/** The run directory that a word on the command line means: a path, or a name in ./runs. */
-export function findRun(name: string): string {
-  const inRuns = join("runs", name);
-  if (!existsSync(name) && basename(name) === name) {
-    if (existsSync(inRuns)) return inRuns;
-    const known = listRuns("runs").map((run) => run.name);
-    if (known.length > 0) {
-      throw new IstaError("RUN_NOT_FOUND", `${name}: no such run; ${suggestion(name, known)}`);
-    }
-  }
-  return name;
 }
 
 const dash = (value: number | null | undefined, format: (value: number) => string): string =>

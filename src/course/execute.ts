@@ -9,6 +9,7 @@ import type { RunSummary } from "../run/summary.js";
 import { layersWithWeights } from "../space/graph.js";
 import type { NetworkDescription } from "../space/space.js";
 import { adviceFor, ChanceWatch } from "./chance.js";
+import { writeFigures } from "./figures.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
 import { checkMemory } from "./memory.js";
 import { openSources, type Sources } from "./sources.js";
@@ -193,6 +194,8 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       for (const warning of sources.skipped()) observer.warn(warning);
       const status = part === null ? "interrupted" : "finished";
       const summary = summarise(status, part ?? work.describe(course, run!, config));
+      const undrawn = run!.attempt(() => writeFigures(run!));
+      if (undrawn !== null) observer.warn(undrawn);
       return { path: run!.path, status, summary };
     } catch (error) {
       // The reason counts, not whether a summary could still be written.

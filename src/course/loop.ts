@@ -259,6 +259,7 @@ export async function runCourse(
       loss: figures.loss,
       accuracy: figures.accuracy,
       learningRate: rate,
+      steps: position.step,
       images: figures.images,
       seconds: figures.seconds,
       imagesPerSecond: figures.images / figures.seconds,

@@ -1,7 +1,8 @@
 // The figure of a study: where dots and ticks stand, and what names may hold.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { drawStripsSvg, ticksOver } from "./strips.js";
+import { ticksOver } from "./figure.js";
+import { drawStripsSvg } from "./strips.js";
 
 const strip = (name: string, values: number[]) => {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,5 +1,6 @@
 // Measured values of several groups as a picture: a row for each group, a dot for each value, mean and 95 % interval.
 import { escapeXml } from "./cells.js";
+import { margin, round, ticksOver, tickTexts } from "./figure.js";
 
 export interface Strip {
   readonly name: string;
@@ -17,7 +18,6 @@ text{font-family:system-ui,-apple-system,"Segoe UI","Helvetica Neue",Arial,"Deja
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}.note{fill:#9198a1}.panel{fill:#161b22;stroke:#3d444d}.grid{stroke:#2d333b}.dot{fill:#58a6ff}.interval{stroke:#f0883e}.mean{fill:#f0883e}}
 `;
 
-const margin = 28;
 const top = margin + 60;
 const rowHeight = 52;
 const plotWidth = 460;
@@ -25,27 +25,9 @@ const plotWidth = 460;
 const letterWidth = 7.4;
 const longestName = 28;
 const dotRadius = 4.5;
-const mostTicks = 7;
 
 const shortened = (name: string): string =>
   name.length > longestName ? `${name.slice(0, longestName - 1)}…` : name;
-const round = (value: number): string => String(Math.round(value * 100) / 100);
-
-/** Round numbers that span the values, 1, 2 or 5 times a power of ten apart. */
-export function ticksOver(low: number, high: number): number[] {
-  // Values that are as good as equal get an axis all the same.
-  const apart = high - low > 1e-6;
-  const range = apart ? high - low : 1;
-  const [start, end] = apart ? [low, high] : [low - range / 2, high + range / 2];
-  const power = 10 ** Math.floor(Math.log10(range / mostTicks));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => range / one <= mostTicks)!;
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const first = Math.floor(start / step + 1e-9);
-  const last = Math.ceil(end / step - 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, index) =>
-    Number(((first + index) * step).toFixed(digits)),
-  );
-}
 
 /** Dots of nearly the same value stand below and above each other: by how many radii each is moved. */
 function offsets(positions: readonly number[]): number[] {
@@ -72,13 +54,13 @@ export function drawStripsSvg(strips: readonly Strip[], title: string, axis: str
   ]);
   const ticks = ticksOver(Math.min(...values), Math.max(...values));
   const [low, high] = [ticks[0], ticks[ticks.length - 1]];
-  const digits = Math.max(...ticks.map((tick) => String(tick).split(".")[1]?.length ?? 0));
+  const texts = tickTexts(ticks);
   const at = (value: number): number => left + (plotWidth * (value - low)) / (high - low);
   const bottom = top + rowHeight * strips.length;
   const [width, height] = [left + plotWidth + margin + 12, bottom + 52];
-  const parts = ticks.flatMap((tick) => [
+  const parts = ticks.flatMap((tick, index) => [
     `<line class="grid" x1="${round(at(tick))}" y1="${top}" x2="${round(at(tick))}" y2="${bottom}"/>`,
-    `<text class="note middle" x="${round(at(tick))}" y="${bottom + 18}">${tick.toFixed(digits)}</text>`,
+    `<text class="note middle" x="${round(at(tick))}" y="${bottom + 18}">${texts[index]}</text>`,
   ]);
   for (const [index, { mean, interval, points }] of strips.entries()) {
     const middle = top + rowHeight * (index + 0.5);

@@ -168,6 +168,30 @@ function pairOf(
   return null;
 }
 
+/**
+ * Runs put together that differ in the seed alone, also such as are not finished.
+ * @throws IstaError RUN_*, CONFIG_*
+ */
+export function groupBySeed(paths: readonly string[]): { name: string; runs: RunDirectory[] }[] {
+  const groups = new Map<string, RunDirectory[]>();
+  for (const path of paths) {
+    const run = RunDirectory.open(path, "read");
+    const { kind, versions, dataIdentity } = run.meta;
+    const config = run.config(kind) as unknown as Options;
+    const options = decidingOptions(config, false).filter(([key]) => !besides.includes(key));
+    const arch = typeof config.arch === "string" ? family(config.arch) : null;
+    const key = JSON.stringify([
+      kind,
+      versions["ista-nas"],
+      dataIdentity ?? config.data,
+      arch,
+      options.sort(),
+    ]);
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  return [...groups.values()].map((runs) => ({ name: runs.map(({ name }) => name).join(", "), runs }));
+}
+
 /** Puts runs beside each other. Runs that differ in the seed alone form a group; so do random architectures trained alike. */
 export function compareRuns(runs: readonly ComparedRun[]): Comparison {
   const byKey = new Map<string, Member[]>();
