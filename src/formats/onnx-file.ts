@@ -1,5 +1,5 @@
 // The part of the ONNX file format that networks need, as protobuf messages.
-import protobuf from "protobufjs/light.js";
+import { messageTypes } from "./protobuf.js";
 
 /** Version of the operators' definitions (ONNX 1.12), and of the file format that came with it. */
 export const operatorSetVersion = 17;
@@ -8,10 +8,8 @@ const formatVersion = 8;
 /** Element types of tensors (TensorProto.DataType). */
 export const elementTypes = { float32: 1, uint8: 2, int64: 7 } as const;
 
-type Field = readonly [id: number, type: string, rule?: "repeated"];
-
 /** Fields by message, with the numbers of the published onnx.proto. */
-const messages: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
+const root = messageTypes({
   Model: {
     irVersion: [1, "int64"],
     producerName: [2, "string"],
@@ -53,22 +51,6 @@ const messages: Readonly<Record<string, Readonly<Record<string, Field>>>> = {
   TensorType: { elemType: [1, "int32"], shape: [2, "TensorShape"] },
   TensorShape: { dim: [1, "Dimension", "repeated"] },
   Dimension: { dimValue: [1, "int64"], dimParam: [2, "string"] },
-};
-
-const root = protobuf.Root.fromJSON({
-  nested: Object.fromEntries(
-    Object.entries(messages).map(([message, fields]) => [
-      message,
-      {
-        fields: Object.fromEntries(
-          Object.entries(fields).map(([name, [id, type, rule]]) => [
-            name,
-            { id, type, ...(rule === undefined ? {} : { rule }) },
-          ]),
-        ),
-      },
-    ]),
-  ),
 });
 
 /** A whole number, or a list of them; this is all that the operators of our networks take. */
