@@ -1,11 +1,15 @@
 // The command `eval`.
+import { dirname, join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
+import { writeFileAtomic } from "../base/files.js";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
 import { printable, styled } from "../base/terminal.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
+import type { AverageFigures } from "../model/classification.js";
 import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model.js";
+import type { UsableModel } from "../model/open-model.js";
 import { addExamples, printResult, wantsQuiet } from "./frame.js";
 import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
 import { Progress } from "./progress.js";
@@ -28,11 +32,17 @@ export function registerEval(program: Command): void {
     )
     .option("--batch-size <n>", "images per forward pass", wholeNumber("--batch-size", 1), 64)
     .option("--limit-test <n>", "use only this many images", wholeNumber("--limit-test", 1))
+    .option(
+      "--mistakes <n>",
+      "also a page and a table of the mistakes of which the network was surest, at most so many [none]",
+      wholeNumber("--mistakes", 1),
+    )
     .option("--skip-broken", "skip pictures that cannot be read instead of stopping", false)
     .option("--out <file>", "the confusion matrix as .svg or .png [in the run, or beside the file]");
   addEngineOptions(command).action(async (word: string) => runEval(command, word));
   addExamples(command, [
     ["eval runs/my-training", "on the test images of the data that it was trained on"],
+    ["eval runs/my-training --mistakes 50", "and a page of what went wrong"],
     ["eval runs/my-training/model.safetensors --data my-pictures --out confusion.png", "on other images"],
     [
       "eval weights.safetensors --arch ISTA_onestage --data cifar-10-batches-bin",
@@ -70,15 +80,42 @@ async function runEval(command: Command, word: string): Promise<void> {
     picture = null;
     progress.warn(`the confusion matrix is not drawn: ${error.message}; --out FILE puts it elsewhere`);
   }
-  printResult(command, { model: model.path, ...found, confusionPicture: picture }, () =>
-    describeEvaluation(found, picture),
-  );
+  const files = request.mistakes === undefined ? null : await writeMistakes(found, model, picture);
+  // What the network saw of each is in the page.
+  const mistakes = found.mistakes.map(({ pixels, truth, guess, ...one }) => {
+    return { ...one, truth: found.classes[truth], guess: found.classes[guess] };
+  });
+  const value = { model: model.path, ...found, mistakes, confusionPicture: picture, mistakeFiles: files };
+  printResult(command, value, () => describeEvaluation(found, picture, files));
 }
+
+/** Page and table, beside the picture of the confusion matrix. @returns their paths */
+async function writeMistakes(
+  found: ModelEvaluation,
+  model: UsableModel,
+  picture: string | null,
+): Promise<string[]> {
+  const { mistakesCsv, mistakesPage } = await import("../model/mistakes-page.js");
+  const { modelName } = await import("../model/open-model.js");
+  const place = (name: string): string =>
+    picture === null ? besideModel(model, name) : join(dirname(picture), name);
+  const page = await mistakesPage(found, model, modelName(model));
+  const files = { [place("mistakes.html")]: page, [place("mistakes.csv")]: mistakesCsv(found) };
+  for (const [path, text] of Object.entries(files)) writeFileAtomic(path, text);
+  return Object.keys(files);
+}
+
+const shareText = (share: number | null): string => (share === null ? "-" : formatPercent(share, 1));
+
+const averages = ({ precision, recall, f1 }: AverageFigures): string =>
+  [precision, recall, f1].map((value) => formatPercent(value, 1)).join(", ");
 
 interface ClassRow {
   name: string;
   images: number;
   accuracy: number | null;
+  precision: number | null;
+  f1: number | null;
   /** The wrong class that was said most often, and how often. */
   mistake: string;
 }
@@ -89,12 +126,18 @@ const classColumns: Column<ClassRow>[] = [
   {
     title: "RIGHT",
     align: "right",
-    cell: (row) => (row.accuracy === null ? "-" : formatPercent(row.accuracy, 1)),
+    cell: ({ accuracy }) => shareText(accuracy),
   },
+  { title: "PRECISION", align: "right", cell: ({ precision }) => shareText(precision) },
+  { title: "F1", align: "right", cell: ({ f1 }) => shareText(f1) },
   { title: "MOST OFTEN TAKEN FOR", cell: (row) => printable(row.mistake) },
 ];
 
-function describeEvaluation(found: ModelEvaluation, picture: string | null): string {
+function describeEvaluation(
+  found: ModelEvaluation,
+  picture: string | null,
+  files: readonly string[] | null,
+): string {
   const rows = found.confusion.map((counts, label): ClassRow => {
     const wrong = counts.map((count, said) => (said === label ? 0 : count));
     const most = Math.max(...wrong);
@@ -102,6 +145,8 @@ function describeEvaluation(found: ModelEvaluation, picture: string | null): str
       name: found.classes[label],
       images: counts.reduce((sum, count) => sum + count, 0),
       accuracy: found.classAccuracy[label],
+      precision: found.report.classes[label].precision,
+      f1: found.report.classes[label].f1,
       mistake: most === 0 ? "" : `${found.classes[wrong.indexOf(most)]} (${most})`,
     };
   });
@@ -114,6 +159,11 @@ function describeEvaluation(found: ModelEvaluation, picture: string | null): str
     ...(found.skipped.length === 0
       ? []
       : ["", `skipped ${found.skipped.length} broken: ${printable(found.skipped.slice(0, 3).join("; "))}`]),
+    "",
+    `calibration error ${formatPercent(found.calibrationError)}; averages of precision, recall, F1: macro ${averages(found.report.macro)}, weighted ${averages(found.report.weighted)}`,
     ...(picture === null ? [] : ["", `confusion matrix: ${picture}`]),
+    ...(files === null
+      ? []
+      : [`${found.mistakes.length} of ${found.mistakeCount} mistakes: ${files.join(", ")}`]),
   ].join("\n");
 }

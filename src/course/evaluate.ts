@@ -53,6 +53,8 @@ export async function evaluate(
     onBatch?: (done: number) => void;
     /** Whether to count which class is taken for which. */
     confusion?: boolean;
+    /** Told of every batch with its logits [N, classes], row-major. */
+    onLogits?: (batch: Batch, logits: Float32Array) => void;
   } = {},
 ): Promise<Evaluation | null> {
   const classes = source.classes.length;
@@ -74,6 +76,7 @@ export async function evaluate(
       if (options.confusion)
         confusion[batch.labels[row]][mostProbable(logits.subarray(row * classes, (row + 1) * classes))] += 1;
     }
+    options.onLogits?.(batch, logits);
     options.onBatch?.(index + 1);
     await new Promise(setImmediate);
     if (options.stop?.()) return null;

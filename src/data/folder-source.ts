@@ -84,8 +84,9 @@ export class FolderBatchSource implements BatchSource {
     const labels = Int32Array.from(indices, (image) => this.list.labels[image]);
     for (const { position, picture } of made.kept) this.cache.keep(paths[position], picture);
     for (const { position, reason } of made.broken) this.broken.set(paths[position], reason);
-    if (made.broken.length === 0) return { images: made.images, labels, count: labels.length };
-    return withoutBroken(made, labels);
+    if (made.broken.length === 0)
+      return { images: made.images, labels, count: labels.length, origins: paths };
+    return withoutBroken(made, labels, paths);
   }
 
   close(): Promise<void> {
@@ -93,7 +94,11 @@ export class FolderBatchSource implements BatchSource {
   }
 }
 
-function withoutBroken({ images, broken }: PictureBatch, labels: Int32Array): Batch {
+function withoutBroken(
+  { images, broken }: PictureBatch,
+  labels: Int32Array,
+  paths: readonly string[],
+): Batch {
   const missing = new Set(broken.map(({ position }) => position));
   const values = images.length / labels.length;
   let count = 0;
@@ -108,5 +113,6 @@ function withoutBroken({ images, broken }: PictureBatch, labels: Int32Array): Ba
       `pictures: expected one readable picture in a batch, all are broken: ${broken[0].reason}`,
     );
   }
-  return { images: images.slice(0, count * values), labels: labels.slice(0, count), count };
+  const origins = paths.filter((_, position) => !missing.has(position));
+  return { images: images.slice(0, count * values), labels: labels.slice(0, count), count, origins };
 }

@@ -54,7 +54,7 @@ export class MemoryBatchSource implements BatchSource {
       augmentImage(images, position * values, pixels, set, tables, augmentation, stream);
       labels[position] = set.labels[image];
     });
-    return { images, labels, count: indices.length };
+    return { images, labels, count: indices.length, origins: Array.from(indices) };
   }
 
   async close(): Promise<void> {}

@@ -92,6 +92,8 @@ export interface Batch {
   readonly images: Float32Array;
   readonly labels: Int32Array;
   readonly count: number;
+  /** Which images they are: the path of each picture, or its number in a set that is in memory. */
+  readonly origins?: readonly (string | number)[];
 }
 
 /** Batches of a data set. `batch(epoch, index)` is a pure function of its arguments and the seed. */

@@ -9,10 +9,19 @@ import { networkOf } from "../formats/model-file.js";
 import type { Network } from "../nn/network.js";
 import { countNetwork } from "../space/counts.js";
 import { evaluationNetwork } from "../space/space.js";
+import {
+  type CalibrationBin,
+  type ClassificationReport,
+  type Mistake,
+  MistakeCollector,
+  reportOf,
+} from "./classification.js";
 import { type EvaluationImages, type ImagesRequest, openEvaluationImages } from "./evaluation-images.js";
 import type { UsableModel } from "./open-model.js";
 
 export interface EvaluationRequest extends ImagesRequest {
+  /** How many mistakes are kept, those of which the network was surest; default none. */
+  readonly mistakes?: number;
   /** 0: one per core. */
   readonly threads: number;
   readonly device: string;
@@ -28,6 +37,18 @@ export interface ModelEvaluation extends Evaluation {
   readonly classes: readonly string[];
   /** Share of each class's images that were classified right, 0..1; null for a class without images. */
   readonly classAccuracy: readonly (number | null)[];
+  /** Precision, recall, F1 of each class, and their means. */
+  readonly report: ClassificationReport;
+  /** Share of images whose class is among the k most probable ones, for k = 1 to 5. */
+  readonly topK: readonly number[];
+  /** How often it was right, by how sure it was. */
+  readonly calibration: readonly CalibrationBin[];
+  /** Mean distance between both, by images, 0..1. */
+  readonly calibrationError: number;
+  /** As many as were asked for, the surest first. */
+  readonly mistakes: readonly Mistake[];
+  /** Of all images. */
+  readonly mistakeCount: number;
   /** In batches, the forward pass alone. */
   readonly imagesPerSecond: number;
   /** Median over repeated forward passes of one image. */
@@ -81,8 +102,10 @@ export async function evaluateModel(
     opened = await openEvaluationImages(model, request);
     const { source, split, notes } = opened;
     const total = source.batchCount;
+    const collector = new MistakeCollector(request.mistakes ?? 0);
     const found = (await evaluate(network, source, {
       confusion: true,
+      onLogits: (batch, logits) => collector.note(batch, logits),
       onBatch: (done) => onBatch?.(done, total),
     }))!;
     // Counted with the auxiliary head left out, as everywhere.
@@ -99,6 +122,12 @@ export async function evaluateModel(
         const images = row.reduce((sum, count) => sum + count, 0);
         return images === 0 ? null : row[label] / images;
       }),
+      report: reportOf(found.confusion, model.classes),
+      topK: collector.topK,
+      calibration: collector.calibration,
+      calibrationError: collector.calibrationError,
+      mistakes: collector.mistakes,
+      mistakeCount: collector.mistakeCount,
       imagesPerSecond: found.count / found.seconds,
       latencySeconds: measureLatency(network),
       parameters: params,
