@@ -5,6 +5,7 @@ export { type ConfigLayers, resolveConfig, type SearchConfig, type TrainConfig }
 export { batchTensors, crossEntropy } from "./course/batch-step.js";
 export { batchGradients, descend, requireFinite, type StepPlace } from "./course/descent.js";
 export { type Evaluation, evaluate } from "./course/evaluate.js";
+export { type RunEvent, runEvents } from "./course/events.js";
 export type { RunControl, RunRequest, RunResult } from "./course/execute.js";
 export { type Observer, type ProgressState, silentObserver } from "./course/loop.js";
 export { cosine, linear, warmup } from "./course/schedules.js";

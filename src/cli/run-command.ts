@@ -10,6 +10,7 @@ import {
   resolveConfig,
 } from "../config/config.js";
 // Types only: the modules behind them load the tensor library, and help must not.
+import type { RunEvent } from "../course/events.js";
 import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
 import { typedLine } from "../study/commands.js";
@@ -88,14 +89,11 @@ export async function carryOut(
   });
   try {
     await prepareEngine();
-    const result = await run({
-      observer: {
-        progress: (state) => progress.update(state),
-        line: (text) => progress.log(text),
-        warn: (text) => progress.warn(text),
-      },
-      stop: () => interruption.signal !== null,
-    });
+    const { runEvents } = await import("../course/events.js");
+    const result = await shown(
+      runEvents(run, () => interruption.signal !== null),
+      progress,
+    );
     progress.clear();
     if (json) process.stdout.write(`${JSON.stringify({ path: result.path, ...result.summary }, null, 2)}\n`);
     else
@@ -107,6 +105,17 @@ export async function carryOut(
     progress.clear();
     interruption.close();
   }
+}
+
+/** Shows what happens. @returns how it ended */
+async function shown(events: AsyncIterable<RunEvent>, progress: Progress): Promise<RunResult> {
+  for await (const event of events) {
+    if (event.type === "step") progress.update(event.state);
+    else if (event.type === "line") progress.log(event.text);
+    else if (event.type === "warning") progress.warn(event.text);
+    else if (event.type === "end") return event.result;
+  }
+  throw new IstaError("INTERNAL", "run: expected an end among its events, there was none");
 }
 
 function interruptedWords({ path, summary }: RunResult, howToGoOn: string): string {

@@ -107,6 +107,10 @@ export interface ProgressState {
 /** Who wants to know how a run goes. */
 export interface Observer {
   progress(state: ProgressState): void;
+  /** Told of every record that goes to metrics.jsonl. */
+  epoch?(record: JsonObject): void;
+  /** Told of every checkpoint that was saved. */
+  checkpoint?(name: string): void;
   /** A line that stays. */
   line(text: string): void;
   warn(text: string): void;
@@ -202,11 +206,13 @@ export async function runCourse(
   const save = (name: string, saved?: CheckpointContents): boolean => {
     const warning = run.trySaveCheckpoint(name, contents(saved));
     if (warning !== null) observer.warn(warning);
+    else observer.checkpoint?.(name);
     return warning === null;
   };
   const interrupt = (): "interrupted" => {
     // There is no next time: a failure is an error.
     run.saveCheckpoint("last", contents());
+    observer.checkpoint?.("last");
     return "interrupted";
   };
   let saved = seconds();
@@ -275,6 +281,7 @@ export async function runCourse(
     const { validationAccuracy } = outcome.record;
     if (typeof validationAccuracy === "number") warn(watch?.note(validationAccuracy) ?? null);
     warn(run.tryAppendRecord(record));
+    observer.epoch?.(record);
     if (outcome.genotype !== undefined) {
       warn(run.attempt(() => run.writeGenotype(outcome.genotype, position.epoch)));
     }
