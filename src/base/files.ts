@@ -100,10 +100,21 @@ export function readFully(file: number, buffer: Uint8Array, position: number): n
   return filled;
 }
 
-/** Writes all of `data` at the file's current position: the system call may take less than it was given. */
-export function writeFully(file: number, data: Uint8Array): void {
-  let written = 0;
-  while (written < data.length) written += fs.writeSync(file, data, written);
+/**
+ * Writes all pieces, one after the other, at the file's current position: in one system call, or in more where the system takes less
+ * than it was given.
+ */
+export function writeFully(file: number, pieces: readonly Uint8Array[]): void {
+  let left = pieces.filter(({ length }) => length > 0);
+  while (left.length > 0) {
+    let written = fs.writevSync(file, left);
+    const whole = left.findIndex(({ length }) => {
+      if (written < length) return true;
+      written -= length;
+      return false;
+    });
+    left = whole === -1 ? [] : [left[whole].subarray(written), ...left.slice(whole + 1)];
+  }
 }
 
 /** The JSON value in a file. @throws IstaError FILE_JSON with the place where it stops being JSON, and as readFileLimited. */
@@ -176,23 +187,20 @@ export function writeFileAtomicBy(path: string, write: (file: number) => void): 
 
 /** Writes `data` atomically, see writeFileAtomicBy. */
 export function writeFileAtomic(path: string, data: string | Uint8Array): void {
-  writeFileAtomicBy(path, (file) => writeFully(file, typeof data === "string" ? Buffer.from(data) : data));
+  writeFileAtomicBy(path, (file) => writeFully(file, [typeof data === "string" ? Buffer.from(data) : data]));
 }
 
-/** Writes a new file piece by piece and flushes it; for a folder that is renamed as a whole. */
+/** Writes a new file of these pieces and flushes it; for a folder that is renamed as a whole. */
 export function writePieces(path: string, pieces: Iterable<Uint8Array>): { bytes: number; sha256: string } {
   return onFile("write", path, () => {
     const file = fs.openSync(path, "wx");
     try {
+      const all = [...pieces];
+      writeFully(file, all);
       const hash = createHash("sha256");
-      let bytes = 0;
-      for (const piece of pieces) {
-        writeFully(file, piece);
-        hash.update(piece);
-        bytes += piece.length;
-      }
+      for (const piece of all) hash.update(piece);
       fs.fsyncSync(file);
-      return { bytes, sha256: hash.digest("hex") };
+      return { bytes: all.reduce((sum, { length }) => sum + length, 0), sha256: hash.digest("hex") };
     } finally {
       fs.closeSync(file);
     }
@@ -246,6 +254,13 @@ export function replaceFolder(folder: string, previous: string, fill: (temporary
       fs.rmSync(discarded, { recursive: true, force: true });
     }
   });
+}
+
+/** Deletes a folder; renamed before, so that a half-deleted one never carries a name that is believed. */
+export function dropFolder(folder: string): void {
+  const discarded = temporaryBeside(folder);
+  fs.renameSync(folder, discarded);
+  fs.rmSync(discarded, { recursive: true, force: true });
 }
 
 /** Deletes what writes that were cut off left in a folder. Only for who holds the folder's lock. */

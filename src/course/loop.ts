@@ -185,6 +185,7 @@ function withPlace(error: unknown, phase: string, { epoch, step }: Position): un
 /**
  * Runs the course from `position` to its end. Every epoch is recorded and saved; inside epochs a checkpoint is made
  * every `saveEvery` minutes and when the run is stopped.
+ * @throws IstaError FILE_* where something of it cannot be written even at the end; RUN_GONE, RUN_DIVERGED
  * @returns whether the course came to its end or was stopped; `position` is where it is then
  */
 export async function runCourse(
@@ -198,16 +199,15 @@ export async function runCourse(
       state: { position: { ...position, processorSeconds: processorSeconds() }, course: state },
     };
   };
-  /** Whether it could be saved; where not, the run goes on and tries again next time. */
-  const save = (name: string, saved?: CheckpointContents): boolean => {
-    const warning = run.trySaveCheckpoint(name, contents(saved));
-    if (warning !== null) observer.warn(warning);
-    return warning === null;
+  const save = (name: string, saved?: CheckpointContents): void => run.saveCheckpoint(name, contents(saved));
+  const end = <Ended extends "finished" | "interrupted">(ended: Ended): Ended => {
+    // There is no next time: what is still missing is an error.
+    run.requireWritten();
+    return ended;
   };
   const interrupt = (): "interrupted" => {
-    // There is no next time: a failure is an error.
-    run.saveCheckpoint("last", contents());
-    return "interrupted";
+    save("last");
+    return end("interrupted");
   };
   let saved = seconds();
   let images = 0;
@@ -268,17 +268,13 @@ export async function runCourse(
     };
     observer.line(epochLine(record, course.epochCount));
     for (const line of outcome.lines) observer.line(line);
-    const warn = (warning: string | null): void => {
-      if (warning !== null) observer.warn(warning);
-    };
     const { validationAccuracy } = outcome.record;
-    if (typeof validationAccuracy === "number") warn(watch?.note(validationAccuracy) ?? null);
-    warn(run.tryAppendRecord(record));
-    if (outcome.genotype !== undefined) {
-      warn(run.attempt(() => run.writeGenotype(outcome.genotype, position.epoch)));
-    }
-    const bestBefore = position.bestScore;
-    const better = outcome.score !== null && (bestBefore === null || outcome.score > bestBefore);
+    const warning = typeof validationAccuracy === "number" ? watch?.note(validationAccuracy) : null;
+    if (warning) observer.warn(warning);
+    run.appendRecord(record);
+    if (outcome.genotype !== undefined) run.writeGenotype(outcome.genotype, position.epoch);
+    const { bestScore } = position;
+    const better = outcome.score !== null && (bestScore === null || outcome.score > bestScore);
     if (better) position.bestScore = outcome.score;
     const finishedEpoch = position.epoch;
     Object.assign(position, {
@@ -291,13 +287,13 @@ export async function runCourse(
       epochWaitSeconds: 0,
     });
     // `last` comes last: a run that is killed in between does the epoch again, and these with it.
-    if (better && !save("best", outcome.scored)) position.bestScore = bestBefore;
+    if (better) save("best", outcome.scored);
     if (keepCheckpoints > 0) {
       save(epochName(finishedEpoch));
-      warn(run.attempt(() => run.pruneEpochCheckpoints(keepCheckpoints)));
+      run.pruneEpochCheckpoints(keepCheckpoints);
     }
     save("last");
     saved = seconds();
   }
-  return "finished";
+  return end("finished");
 }

@@ -43,7 +43,8 @@ const manifestSchema = z.object({
   ),
 });
 
-const previousOf = (folder: string): string => `${folder}.previous`;
+/** Where the checkpoint before lies. */
+export const previousOf = (folder: string): string => `${folder}.previous`;
 
 /**
  * Saves a checkpoint as `folder`; the one that was there stays as `folder.previous`. Killed at any moment, or on a full
