@@ -160,22 +160,48 @@ function temporaryBeside(path: string): string {
   return join(dirname(path), `${temporaryPrefix}${unique}-${basename(path).slice(0, 60)}`);
 }
 
+/** What is no file is not replaced by one: /dev/null, /dev/full, a pipe of a shell. @throws IstaError FILE_KIND */
+function requireReplaceable(path: string): void {
+  const status = fs.statSync(path, { throwIfNoEntry: false });
+  if (status === undefined || status.isFile() || status.isDirectory()) return;
+  throw new IstaError(
+    "FILE_KIND",
+    `write ${path}: expected a file or a new name, got a device or pipe; name a file`,
+  );
+}
+
+/** Writes and flushes a temporary file beside `path`. @returns its path */
+function stage(path: string, write: (file: number) => void): string {
+  const temporary = temporaryBeside(path);
+  try {
+    const file = fs.openSync(temporary, "wx");
+    try {
+      write(file);
+      fs.fsyncSync(file);
+    } finally {
+      fs.closeSync(file);
+    }
+    return temporary;
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+type Content = string | Uint8Array;
+const bytesOf = (data: Content): Uint8Array => (typeof data === "string" ? Buffer.from(data) : data);
+
 /**
  * Writes a file so that at every moment its name stands for the whole old content or the whole new one:
  * a temporary name in the same folder, flushed, renamed, the folder flushed.
  * @param write gets the open file; whatever it throws, the old file stays and the temporary one is removed.
+ * @throws IstaError FILE_*; FILE_KIND where a device or pipe has the name
  */
 export function writeFileAtomicBy(path: string, write: (file: number) => void): void {
   onFile("write", path, () => {
-    const temporary = temporaryBeside(path);
+    requireReplaceable(path);
+    const temporary = stage(path, write);
     try {
-      const file = fs.openSync(temporary, "wx");
-      try {
-        write(file);
-        fs.fsyncSync(file);
-      } finally {
-        fs.closeSync(file);
-      }
       fs.renameSync(temporary, path);
     } catch (error) {
       fs.rmSync(temporary, { force: true });
@@ -186,8 +212,32 @@ export function writeFileAtomicBy(path: string, write: (file: number) => void): 
 }
 
 /** Writes `data` atomically, see writeFileAtomicBy. */
-export function writeFileAtomic(path: string, data: string | Uint8Array): void {
-  writeFileAtomicBy(path, (file) => writeFully(file, [typeof data === "string" ? Buffer.from(data) : data]));
+export function writeFileAtomic(path: string, data: Content): void {
+  writeFileAtomicBy(path, (file) => writeFully(file, [bytesOf(data)]));
+}
+
+/**
+ * Writes files that belong together: all of them are on the disk before the first of them gets its name, and the last one gets its
+ * name last. Where one cannot be written, those that were there stay as they are.
+ * @param files contents by name
+ * @throws IstaError FILE_*
+ */
+export function writeFilesAtomic(folder: string, files: Readonly<Record<string, Content>>): void {
+  onFile("write", folder, () => {
+    const staged: (readonly [temporary: string, path: string])[] = [];
+    try {
+      for (const [name, data] of Object.entries(files)) {
+        const path = join(folder, name);
+        requireReplaceable(path);
+        staged.push([stage(path, (file) => writeFully(file, [bytesOf(data)])), path]);
+      }
+      for (const [temporary, path] of staged) fs.renameSync(temporary, path);
+    } catch (error) {
+      for (const [temporary] of staged) fs.rmSync(temporary, { force: true });
+      throw error;
+    }
+    syncFolder(folder);
+  });
 }
 
 /** Writes a new file of these pieces and flushes it; for a folder that is renamed as a whole. */

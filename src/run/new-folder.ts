@@ -52,10 +52,11 @@ export function newFolder(run: RunPlace): string {
       path = `${wanted}-${again}`;
       continue;
     }
-    if (fs.statSync(path).isDirectory() && isUnused(path)) return path;
+    const isFolder = fs.statSync(path).isDirectory();
+    if (isFolder && isUnused(path)) return path;
     throw new IstaError(
       "RUN_EXISTS",
-      `${path}: expected a new or empty folder, it holds something; go on with --resume or choose another name`,
+      `${path}: expected a new or empty folder, ${isFolder ? "it holds something; go on with --resume or choose" : "it is none; choose"} another name`,
     );
   }
 }
