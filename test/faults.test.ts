@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RunDirectory } from "../src/run/directory.js";
 import { begin, perform, smallRuns, succeed } from "./support/command-line.js";
 import { compiledProgram } from "./support/compiled.js";
-import { mountSmallDisk, remount, unmount } from "./support/small-disk.js";
+import { fillDisk, mountSmallDisk, remount, unmount } from "./support/small-disk.js";
 
 let program: string;
 let folder: string;
@@ -33,22 +33,6 @@ function expectWholeCheckpoint(path: string): void {
   expect(unfinished(path)).toEqual([]);
 }
 
-/** Writes until not a byte is left. */
-function fill(path: string): void {
-  const file = fs.openSync(path, "a");
-  try {
-    for (const size of [65_536, 4096, 1]) {
-      try {
-        for (;;) fs.writeSync(file, Buffer.alloc(size));
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
-      }
-    }
-  } finally {
-    fs.closeSync(file);
-  }
-}
-
 describe("file systems", () => {
   it("a full disk: a warning, the earlier checkpoint stays, and the run saves when there is room again", async (context) => {
     const disk = join(folder, "full");
@@ -57,7 +41,7 @@ describe("file systems", () => {
       const path = join(disk, "run");
       const running = begin(program, [...endless, "--out", path]);
       await running.said(/epoch 2\/1000/);
-      fill(join(disk, "other"));
+      fillDisk(join(disk, "other"));
       await running.said(/not saved, the run goes on and tries again later: FILE_DISK_FULL/);
       expectLoadable(path);
       // The run goes on trying. What it is writing just now must go, too.
@@ -90,7 +74,7 @@ describe("file systems", () => {
       const path = join(disk, "run");
       const running = begin(program, [...endless, "--out", path]);
       await running.said(/epoch 1\/1000/);
-      fill(join(disk, "other"));
+      fillDisk(join(disk, "other"));
       await running.said(/FILE_DISK_FULL/);
       running.kill("SIGINT");
       const { status, err } = await running.ended;

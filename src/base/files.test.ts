@@ -147,7 +147,7 @@ describe("atomic writes", () => {
     writeFileAtomic(at("a"), "old");
     expect(() =>
       writeFileAtomicBy(at("a"), (file) => {
-        writeFully(file, Buffer.from("half"));
+        writeFully(file, [Buffer.from("half")]);
         throw new Error("cut");
       }),
     ).toThrow("cut");

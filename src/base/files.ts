@@ -100,10 +100,21 @@ export function readFully(file: number, buffer: Uint8Array, position: number): n
   return filled;
 }
 
-/** Writes all of `data` at the file's current position: the system call may take less than it was given. */
-export function writeFully(file: number, data: Uint8Array): void {
-  let written = 0;
-  while (written < data.length) written += fs.writeSync(file, data, written);
+/**
+ * Writes all pieces, one after the other, at the file's current position: in one system call, or in more where the system takes less
+ * than it was given.
+ */
+export function writeFully(file: number, pieces: readonly Uint8Array[]): void {
+  let left = pieces.filter(({ length }) => length > 0);
+  while (left.length > 0) {
+    let written = fs.writevSync(file, left);
+    const whole = left.findIndex(({ length }) => {
+      if (written < length) return true;
+      written -= length;
+      return false;
+    });
+    left = whole === -1 ? [] : [left[whole].subarray(written), ...left.slice(whole + 1)];
+  }
 }
 
 /** The JSON value in a file. @throws IstaError FILE_JSON with the place where it stops being JSON, and as readFileLimited. */
@@ -149,22 +160,48 @@ function temporaryBeside(path: string): string {
   return join(dirname(path), `${temporaryPrefix}${unique}-${basename(path).slice(0, 60)}`);
 }
 
+/** What is no file is not replaced by one: /dev/null, /dev/full, a pipe of a shell. @throws IstaError FILE_KIND */
+function requireReplaceable(path: string): void {
+  const status = fs.statSync(path, { throwIfNoEntry: false });
+  if (status === undefined || status.isFile() || status.isDirectory()) return;
+  throw new IstaError(
+    "FILE_KIND",
+    `write ${path}: expected a file or a new name, got a device or pipe; name a file`,
+  );
+}
+
+/** Writes and flushes a temporary file beside `path`. @returns its path */
+function stage(path: string, write: (file: number) => void): string {
+  const temporary = temporaryBeside(path);
+  try {
+    const file = fs.openSync(temporary, "wx");
+    try {
+      write(file);
+      fs.fsyncSync(file);
+    } finally {
+      fs.closeSync(file);
+    }
+    return temporary;
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+type Content = string | Uint8Array;
+const bytesOf = (data: Content): Uint8Array => (typeof data === "string" ? Buffer.from(data) : data);
+
 /**
  * Writes a file so that at every moment its name stands for the whole old content or the whole new one:
  * a temporary name in the same folder, flushed, renamed, the folder flushed.
  * @param write gets the open file; whatever it throws, the old file stays and the temporary one is removed.
+ * @throws IstaError FILE_*; FILE_KIND where a device or pipe has the name
  */
 export function writeFileAtomicBy(path: string, write: (file: number) => void): void {
   onFile("write", path, () => {
-    const temporary = temporaryBeside(path);
+    requireReplaceable(path);
+    const temporary = stage(path, write);
     try {
-      const file = fs.openSync(temporary, "wx");
-      try {
-        write(file);
-        fs.fsyncSync(file);
-      } finally {
-        fs.closeSync(file);
-      }
       fs.renameSync(temporary, path);
     } catch (error) {
       fs.rmSync(temporary, { force: true });
@@ -175,24 +212,45 @@ export function writeFileAtomicBy(path: string, write: (file: number) => void): 
 }
 
 /** Writes `data` atomically, see writeFileAtomicBy. */
-export function writeFileAtomic(path: string, data: string | Uint8Array): void {
-  writeFileAtomicBy(path, (file) => writeFully(file, typeof data === "string" ? Buffer.from(data) : data));
+export function writeFileAtomic(path: string, data: Content): void {
+  writeFileAtomicBy(path, (file) => writeFully(file, [bytesOf(data)]));
 }
 
-/** Writes a new file piece by piece and flushes it; for a folder that is renamed as a whole. */
+/**
+ * Writes files that belong together: all of them are on the disk before the first of them gets its name, and the last one gets its
+ * name last. Where one cannot be written, those that were there stay as they are.
+ * @param files contents by name
+ * @throws IstaError FILE_*
+ */
+export function writeFilesAtomic(folder: string, files: Readonly<Record<string, Content>>): void {
+  onFile("write", folder, () => {
+    const staged: (readonly [temporary: string, path: string])[] = [];
+    try {
+      for (const [name, data] of Object.entries(files)) {
+        const path = join(folder, name);
+        requireReplaceable(path);
+        staged.push([stage(path, (file) => writeFully(file, [bytesOf(data)])), path]);
+      }
+      for (const [temporary, path] of staged) fs.renameSync(temporary, path);
+    } catch (error) {
+      for (const [temporary] of staged) fs.rmSync(temporary, { force: true });
+      throw error;
+    }
+    syncFolder(folder);
+  });
+}
+
+/** Writes a new file of these pieces and flushes it; for a folder that is renamed as a whole. */
 export function writePieces(path: string, pieces: Iterable<Uint8Array>): { bytes: number; sha256: string } {
   return onFile("write", path, () => {
     const file = fs.openSync(path, "wx");
     try {
+      const all = [...pieces];
+      writeFully(file, all);
       const hash = createHash("sha256");
-      let bytes = 0;
-      for (const piece of pieces) {
-        writeFully(file, piece);
-        hash.update(piece);
-        bytes += piece.length;
-      }
+      for (const piece of all) hash.update(piece);
       fs.fsyncSync(file);
-      return { bytes, sha256: hash.digest("hex") };
+      return { bytes: all.reduce((sum, { length }) => sum + length, 0), sha256: hash.digest("hex") };
     } finally {
       fs.closeSync(file);
     }
@@ -246,6 +304,13 @@ export function replaceFolder(folder: string, previous: string, fill: (temporary
       fs.rmSync(discarded, { recursive: true, force: true });
     }
   });
+}
+
+/** Deletes a folder; renamed before, so that a half-deleted one never carries a name that is believed. */
+export function dropFolder(folder: string): void {
+  const discarded = temporaryBeside(folder);
+  fs.renameSync(folder, discarded);
+  fs.rmSync(discarded, { recursive: true, force: true });
 }
 
 /** Deletes what writes that were cut off left in a folder. Only for who holds the folder's lock. */

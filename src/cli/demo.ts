@@ -33,7 +33,7 @@ async function once<Kind extends RunKind>(
   run: Carry<Kind>,
   control: RunControl,
 ): Promise<RunResult> {
-  if (!existsSync(path)) return run({ config, out: path }, control);
+  if (!existsSync(join(path, "meta.json"))) return run({ config, out: path }, control);
   const { status, summary } = describeRun(path);
   if (status !== "finished" || summary === null) return run({ resume: path, flags: {} }, control);
   control.observer.line(`${path} is finished already; delete it to run it again`);

@@ -1,6 +1,9 @@
 // What all commands share: how they print, how errors and exit statuses come out, how help and misspelt names look.
+import { closeSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { Command, CommanderError } from "commander";
 import { IstaError } from "../base/errors.js";
+import { fileError } from "../base/files.js";
 import { printable, styled } from "../base/terminal.js";
 
 /** Flags that every command has. */
@@ -82,11 +85,46 @@ export function reportError(error: unknown, { json, verbose }: GlobalOptions): n
   return ista.exitStatus;
 }
 
-/** A reader that went away (`| head`) is no error: what is still printed goes nowhere and the work goes on. */
-export function tolerateClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
-    });
-  }
+/** A reader or a terminal that went away. */
+const gone = ["EPIPE", "EIO", "ERR_STREAM_DESTROYED"];
+
+let outputLost: (error: IstaError) => void = () => {};
+
+/**
+ * What can be printed no more: a reader that went away (`| head`) or a closed terminal is no error, what is still printed goes nowhere.
+ * What a full disk takes away of standard output is one, since it is what the command is for; of standard error there is nobody to
+ * tell, and it is tried again with every line.
+ */
+export function tolerateLostOutput(fail: (error: IstaError) => void): void {
+  outputLost = fail;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (!gone.includes(error.code ?? "")) outputLost(fileError(error, "write", "standard output"));
+  });
+  process.stderr.on("error", () => {
+    // The stream is of no use any more.
+    process.stderr.write = (text: string | Uint8Array): boolean => {
+      try {
+        writeSync(process.stderr.fd, text as string);
+      } catch {
+        // Perhaps the next time.
+      }
+      return true;
+    };
+  });
+}
+
+/**
+ * Gives up terminals that went away before the process ends: Node would set them back to how they were, and ends by a signal where
+ * that cannot be done.
+ */
+export function tolerateClosedTerminals(): void {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  process.on("exit", () => {
+    for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);
+  });
+}
+
+/** For commands whose product is a run: that something could not be printed is a warning. */
+export function needsNoOutput(warn: (text: string) => void): void {
+  outputLost = ({ code, message }) => warn(`not printed, the run itself is saved: ${code} ${message}`);
 }

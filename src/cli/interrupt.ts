@@ -1,12 +1,26 @@
-// Ctrl-C and termination: the first signal asks the loop to finish its step and save, the second quits at once.
+// Ctrl-C, termination and a terminal that goes away: the first signal asks the loop to finish its step and save, the second quits at once.
 
-const signals = ["SIGINT", "SIGTERM"] as const;
+/** Set by the program's first lines, where it was started with hang-ups ignored, as nohup does. Node itself undoes that. */
+const ignoresHangups = process.env.ISTA_NAS_HANGUPS === "ignored";
+
+const signals: readonly NodeJS.Signals[] = [
+  "SIGINT",
+  "SIGTERM",
+  ...(ignoresHangups ? [] : (["SIGHUP"] as const)),
+];
 
 /** Exit status of a command that a signal ended in good order. */
 export const interruptedStatus = 130;
 
+/** Lets the process outlive its terminal where it was started so that it should. */
+export function heedNohup(): void {
+  if (ignoresHangups) process.on("SIGHUP", () => {});
+}
+
 export class Interruption {
   #signal: NodeJS.Signals | null = null;
+  /** Whether one of those has come of which a second one quits. */
+  private asked = false;
 
   /** @param announce told once, with the signal's name, when the first one arrives. */
   constructor(private readonly announce: (signal: NodeJS.Signals) => void) {
@@ -22,7 +36,12 @@ export class Interruption {
   }
 
   private readonly receive = (signal: NodeJS.Signals): void => {
-    if (this.#signal !== null) process.exit(interruptedStatus);
+    // When a terminal goes away, the system and the shell both say so: that is no impatience.
+    if (signal !== "SIGHUP") {
+      if (this.asked) process.exit(interruptedStatus);
+      this.asked = true;
+    }
+    if (this.#signal !== null) return;
     this.#signal = signal;
     this.announce(signal);
   };

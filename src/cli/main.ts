@@ -11,7 +11,15 @@ import { registerDemo } from "./demo.js";
 import { registerDoctor } from "./doctor.js";
 import { registerEval } from "./eval.js";
 import { registerExport } from "./export.js";
-import { addExamples, type GlobalOptions, newProgram, reportError, tolerateClosedPipes } from "./frame.js";
+import {
+  addExamples,
+  type GlobalOptions,
+  newProgram,
+  reportError,
+  tolerateClosedTerminals,
+  tolerateLostOutput,
+} from "./frame.js";
+import { heedNohup } from "./interrupt.js";
 import { registerPredict } from "./predict.js";
 import { registerRuns } from "./runs.js";
 import { registerSearch } from "./search.js";
@@ -68,10 +76,12 @@ export function buildProgram(): Command {
 
 /** Runs one command line and ends the process on failure. @param words what follows the program's name. */
 export async function main(words: readonly string[]): Promise<void> {
-  tolerateClosedPipes();
+  heedNohup();
   // Read off the words, as an error may come before the flags are parsed.
   const global: GlobalOptions = { json: words.includes("--json"), verbose: words.includes("--verbose") };
   const fail = (error: unknown): never => process.exit(reportError(error, global));
+  tolerateLostOutput(fail);
+  tolerateClosedTerminals();
   process.on("uncaughtException", fail);
   try {
     // Plug-ins add flags of their own, so they come before all flags are read.

@@ -15,7 +15,7 @@ import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
 import { typedLine } from "../study/commands.js";
 import { prepareEngine } from "./engine.js";
-import { wantsJson, wantsQuiet } from "./frame.js";
+import { needsNoOutput, wantsJson, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
 import { Progress } from "./progress.js";
@@ -84,6 +84,7 @@ export async function carryOut(
 ): Promise<void> {
   const json = wantsJson(command);
   const progress = new Progress({ quiet: wantsQuiet(command) });
+  needsNoOutput((text) => progress.warn(text));
   const interruption = new Interruption((signal) => {
     progress.warn(`${signal}: the present step is finished and saved; once more ends at once`);
   });

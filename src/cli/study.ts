@@ -25,7 +25,7 @@ import {
   type ReportFormat,
   reportFormats,
 } from "../study/report-text.js";
-import { addExamples, printResult, wantsQuiet } from "./frame.js";
+import { addExamples, needsNoOutput, printResult, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { wholeNumber } from "./model-options.js";
 import { addConfigOptions, configLayers } from "./options.js";
@@ -151,6 +151,7 @@ async function execute(
   quiet: boolean,
 ): Promise<RunOutcome[] | null> {
   const progress = new Progress({ quiet });
+  needsNoOutput((text) => progress.warn(text));
   const stop = new AbortController();
   const interruption = new Interruption((signal) => {
     progress.warn(`${signal}: the runs finish their step and are saved; once more ends at once`);

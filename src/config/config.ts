@@ -235,6 +235,7 @@ export const resumableKeys: readonly string[] = [
   "device",
   "saveEvery",
   "keepCheckpoints",
+  "logEvery",
   "prefetch",
   "pictureCache",
   // These decide nothing.

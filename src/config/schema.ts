@@ -105,6 +105,7 @@ const shared = {
   saveEvery: notNegative("minutes between checkpoints inside an epoch; 0 = only after each epoch").default(
     10,
   ),
+  logEvery: count("steps between rows of steps.jsonl and points in TensorBoard; 0 = none", 0).default(50),
   keepCheckpoints: count(
     "checkpoints of the latest epochs that are kept besides `last` and `best`",
     0,

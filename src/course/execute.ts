@@ -5,9 +5,11 @@ import { type ConfigOf, configForResume, type RunKind } from "../config/config.j
 import { Device, engineInformation, setThreads, vectorCode } from "../engine/device.js";
 import type { Checkpoint } from "../run/checkpoint.js";
 import { RunDirectory } from "../run/directory.js";
-import type { RunSummary } from "../run/summary.js";
+import { configOfBeginning } from "../run/new-folder.js";
+import type { RunSummary, SummaryInput } from "../run/summary.js";
 import { layersWithWeights } from "../space/graph.js";
 import type { NetworkDescription } from "../space/space.js";
+import { Board } from "./board.js";
 import { adviceFor, ChanceWatch } from "./chance.js";
 import { writeFigures } from "./figures.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
@@ -60,7 +62,7 @@ export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
   plan(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): NetworkDescription;
   /** @throws IstaError for what cannot work, before anything is written */
   create(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): Promise<Work> | Work;
-  /** Writes what a new run's directory should have from the start. */
+  /** Writes what a run's directory should have from the start, where it is not there. */
   begin(work: Work, run: RunDirectory, config: ConfigOf[Kind]): void;
   /**
    * Called after the last epoch: evaluates, writes the results into the run directory, and gives its part of the summary. Null when
@@ -83,11 +85,13 @@ export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
  */
 export async function executeRun<Kind extends RunKind, Work extends ResumableCourse>(
   work: RunWork<Kind, Work>,
-  request: RunRequest<Kind>,
+  asked: RunRequest<Kind>,
   { observer, stop }: RunControl,
 ): Promise<RunResult> {
   const usedBefore = cpuUsage();
-  const opened = "resume" in request ? RunDirectory.open(request.resume, "write") : null;
+  const warn = (text: string): void => observer.warn(text);
+  const request = "resume" in asked ? (neverBegun(work.kind, asked.resume, asked.flags) ?? asked) : asked;
+  const opened = "resume" in request ? RunDirectory.open(request.resume, "write", warn) : null;
   let run = opened;
   let sources: Sources | null = null;
   let course: Work | null = null;
@@ -141,13 +145,15 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       position = resume(opened!, course, observer);
       for (const change of changes) observer.line(change);
       opened!.noteResumed(config, changes);
+      work.begin(course, opened!, config);
     } else {
       const { out, root, name } = request;
       const { libtorchVersion, blasLibrary } = engineInformation();
       const versions = { libtorch: libtorchVersion, blas: blasLibrary, kernels };
       const dataIdentity = sources.identity();
       const { split } = sources;
-      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions, dataIdentity, split });
+      const place = { kind: work.kind, out, root, name };
+      run = RunDirectory.create({ ...place, config, versions, dataIdentity, split, warn });
       work.begin(course, run, config);
       observer.line(`run directory ${run.path}`);
     }
@@ -156,30 +162,32 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const { user, system } = cpuUsage(usedBefore);
       return processorBefore === null ? null : processorBefore + (user + system) / 1e6;
     };
-    const summarise = (status: RunSummary["status"], part: SummaryPart): RunSummary => {
-      run!.writeSummary({
-        ...part,
-        status,
-        method: "method" in config ? config.method : null,
-        space: config.space,
-        seed: config.seed,
-        epochs: position.epoch,
-        seconds: position.totalSeconds,
-        processorSeconds: processorSeconds(),
-        peakMemoryBytes: resourceUsage().maxRSS * 1024,
-        preset: config.preset,
-        dataset: config.data ?? "",
-      });
-      return run!.summary()!;
-    };
+    const summary = (status: RunSummary["status"], part: SummaryPart): SummaryInput => ({
+      ...part,
+      status,
+      method: "method" in config ? config.method : null,
+      space: config.space,
+      seed: config.seed,
+      epochs: position.epoch,
+      seconds: position.totalSeconds,
+      processorSeconds: processorSeconds(),
+      peakMemoryBytes: resourceUsage().maxRSS * 1024,
+      preset: config.preset,
+      dataset: config.data ?? "",
+    });
     try {
-      const { saveEvery, keepCheckpoints } = config;
+      const { saveEvery, keepCheckpoints, logEvery } = config;
+      const board = new Board(run!);
+      const { genotype = null } = work.describe(course, run!, config);
+      await board.begin(config, work.kind === "train" ? genotype : null);
       const ended = await runCourse(course, position, {
         run: run!,
         observer,
         stop,
         saveEvery,
         keepCheckpoints,
+        board,
+        logEvery,
         processorSeconds,
         // A control can learn nothing.
         watch:
@@ -193,14 +201,15 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       position.totalSeconds += (performance.now() - started) / 1000;
       for (const warning of sources.skipped()) observer.warn(warning);
       const status = part === null ? "interrupted" : "finished";
-      const summary = summarise(status, part ?? work.describe(course, run!, config));
-      const undrawn = run!.attempt(() => writeFigures(run!));
-      if (undrawn !== null) observer.warn(undrawn);
-      return { path: run!.path, status, summary };
+      writeFigures(run!);
+      run!.writeSummary(summary(status, part ?? work.describe(course, run!, config)));
+      run!.requireWritten();
+      return { path: run!.path, status, summary: run!.summary()! };
     } catch (error) {
       // The reason counts, not whether a summary could still be written.
       if (!(error instanceof IstaError && error.code === "RUN_GONE")) {
-        run!.attempt(() => summarise("failed", work.describe(course!, run!, config)));
+        quietly(() => run!.requireWritten());
+        quietly(() => run!.writeLastSummary(summary("failed", work.describe(course!, run!, config))));
       }
       throw error;
     }
@@ -208,6 +217,15 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     course?.dispose();
     await sources?.close();
     run?.close();
+  }
+}
+
+/** What can be written is; an error that the user could act on is another one than the one that is on its way. */
+function quietly(write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof IstaError)) throw error;
   }
 }
 
@@ -240,13 +258,26 @@ function requireSameData({ meta, path }: RunDirectory, data: string | null, sour
   );
 }
 
+/**
+ * A run that was killed when no more of it was there than its configuration: it is begun again, with that. Null for any other folder.
+ * @throws IstaError CONFIG_*
+ */
+function neverBegun<Kind extends RunKind>(
+  kind: Kind,
+  path: string,
+  flags: Readonly<Record<string, unknown>>,
+): RunRequest<Kind> | null {
+  const saved = configOfBeginning(kind, path);
+  return saved && { config: configForResume(kind, saved, flags).config, out: path };
+}
+
 /** Takes the state of the last checkpoint; a run that was ended before its first one begins again. */
 function resume(run: RunDirectory, course: ResumableCourse, observer: Observer) {
-  if (!run.hasCheckpoint("last")) {
+  const checkpoint = run.resume(course.tensorGroups);
+  if (checkpoint === null) {
     observer.warn(`${run.path} has no checkpoint yet: the run begins again`);
     return startPosition();
   }
-  const checkpoint = run.resume(course.tensorGroups);
   if (checkpoint.warning !== null) observer.warn(checkpoint.warning);
   const state = plainObject(checkpoint.state);
   const position = readPosition(state.position);

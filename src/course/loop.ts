@@ -8,6 +8,7 @@ import { epochName, type RunDirectory } from "../run/directory.js";
 import type { JsonObject } from "../run/records.js";
 import type { Genotype } from "../space/space.js";
 import type { BatchFigures } from "./batch-step.js";
+import type { Board, StepRow } from "./board.js";
 import type { ChanceWatch } from "./chance.js";
 
 /** Means over the images of an epoch so far. */
@@ -53,6 +54,8 @@ export interface Course {
 
 const wholeNumber = z.int().min(0);
 
+const sumsSchema = z.object({ lossSum: z.number(), correct: wholeNumber, images: wholeNumber });
+
 const positionSchema = z.object({
   /** Epochs that are complete. */
   epoch: wholeNumber,
@@ -69,6 +72,10 @@ const positionSchema = z.object({
   /** Processor time since the run began; null where an earlier program, which did not count it, began the run. */
   processorSeconds: z.number().nullable().default(null),
   bestScore: z.number().nullable(),
+  /** Steps since the run began; an earlier program did not count them. */
+  totalSteps: wholeNumber.default(0),
+  /** Sums over the steps since the last row of steps.jsonl. */
+  sinceRow: sumsSchema.default({ lossSum: 0, correct: 0, images: 0 }),
 });
 
 /** Where a run is, saved with every checkpoint. */
@@ -85,6 +92,8 @@ export const startPosition = (): Position => ({
   totalSeconds: 0,
   processorSeconds: 0,
   bestScore: null,
+  totalSteps: 0,
+  sinceRow: { lossSum: 0, correct: 0, images: 0 },
 });
 
 /** How far a run is. */
@@ -127,6 +136,10 @@ export interface LoopOptions {
   readonly saveEvery: number;
   /** Checkpoints of epochs that are kept besides `last` and `best`. */
   readonly keepCheckpoints: number;
+  /** Where steps and epochs are shown besides the records; null for nowhere. */
+  readonly board?: Board | null;
+  /** Steps between rows of steps.jsonl; 0 = none. */
+  readonly logEvery?: number;
   /** Processor time since the run began, as it is now; null where that is not known. */
   readonly processorSeconds: () => number | null;
   /** Looks whether validation accuracies are above chance; null where that is not asked. */
@@ -146,6 +159,11 @@ function figuresOf(position: Position): EpochFigures {
     images: position.images,
     seconds: position.epochSeconds,
   };
+}
+
+function rowOf({ epoch, totalSteps, sinceRow }: Position, learningRate: number): StepRow {
+  const { lossSum, correct, images } = sinceRow;
+  return { epoch, step: totalSteps, loss: lossSum / images, accuracy: correct / images, learningRate };
 }
 
 function epochLine(
@@ -189,12 +207,23 @@ function withPlace(error: unknown, phase: string, { epoch, step }: Position): un
 /**
  * Runs the course from `position` to its end. Every epoch is recorded and saved; inside epochs a checkpoint is made
  * every `saveEvery` minutes and when the run is stopped.
+ * @throws IstaError FILE_* where something of it cannot be written even at the end; RUN_GONE, RUN_DIVERGED
  * @returns whether the course came to its end or was stopped; `position` is where it is then
  */
 export async function runCourse(
   course: Course,
   position: Position,
-  { run, observer, stop, saveEvery, keepCheckpoints, processorSeconds, watch = null }: LoopOptions,
+  {
+    run,
+    observer,
+    stop,
+    saveEvery,
+    keepCheckpoints,
+    processorSeconds,
+    watch = null,
+    board = null,
+    logEvery = 0,
+  }: LoopOptions,
 ): Promise<"finished" | "interrupted"> {
   const contents = ({ tensors, state } = course.save()): CheckpointContents => {
     return {
@@ -202,18 +231,17 @@ export async function runCourse(
       state: { position: { ...position, processorSeconds: processorSeconds() }, course: state },
     };
   };
-  /** Whether it could be saved; where not, the run goes on and tries again next time. */
-  const save = (name: string, saved?: CheckpointContents): boolean => {
-    const warning = run.trySaveCheckpoint(name, contents(saved));
-    if (warning !== null) observer.warn(warning);
-    else observer.checkpoint?.(name);
-    return warning === null;
+  const save = (name: string, saved?: CheckpointContents): void => {
+    if (run.saveCheckpoint(name, contents(saved))) observer.checkpoint?.(name);
+  };
+  const end = <Ended extends "finished" | "interrupted">(ended: Ended): Ended => {
+    // There is no next time: what is still missing is an error.
+    run.requireWritten();
+    return ended;
   };
   const interrupt = (): "interrupted" => {
-    // There is no next time: a failure is an error.
-    run.saveCheckpoint("last", contents());
-    observer.checkpoint?.("last");
-    return "interrupted";
+    save("last");
+    return end("interrupted");
   };
   let saved = seconds();
   let images = 0;
@@ -234,7 +262,16 @@ export async function runCourse(
       position.epochSeconds += taken;
       position.epochWaitSeconds += course.waitedSeconds - waitedBefore;
       position.totalSeconds += taken;
+      position.totalSteps += 1;
       images += count;
+      const since = position.sinceRow;
+      since.lossSum += loss * count;
+      since.correct += correct;
+      since.images += count;
+      if (logEvery > 0 && position.totalSteps % logEvery === 0) {
+        board?.step(rowOf(position, course.learningRate(position.epoch)));
+        position.sinceRow = { lossSum: 0, correct: 0, images: 0 };
+      }
       const { loss: meanLoss, accuracy } = figuresOf(position);
       observer.progress({
         phase: course.phase,
@@ -275,18 +312,15 @@ export async function runCourse(
     };
     observer.line(epochLine(record, course.epochCount));
     for (const line of outcome.lines) observer.line(line);
-    const warn = (warning: string | null): void => {
-      if (warning !== null) observer.warn(warning);
-    };
     const { validationAccuracy } = outcome.record;
-    if (typeof validationAccuracy === "number") warn(watch?.note(validationAccuracy) ?? null);
-    warn(run.tryAppendRecord(record));
+    const warning = typeof validationAccuracy === "number" ? watch?.note(validationAccuracy) : null;
+    if (warning) observer.warn(warning);
+    run.appendRecord(record);
+    await board?.epoch(position.totalSteps, record);
     observer.epoch?.(record);
-    if (outcome.genotype !== undefined) {
-      warn(run.attempt(() => run.writeGenotype(outcome.genotype, position.epoch)));
-    }
-    const bestBefore = position.bestScore;
-    const better = outcome.score !== null && (bestBefore === null || outcome.score > bestBefore);
+    if (outcome.genotype !== undefined) run.writeGenotype(outcome.genotype, position.epoch);
+    const { bestScore } = position;
+    const better = outcome.score !== null && (bestScore === null || outcome.score > bestScore);
     if (better) position.bestScore = outcome.score;
     const finishedEpoch = position.epoch;
     Object.assign(position, {
@@ -299,13 +333,13 @@ export async function runCourse(
       epochWaitSeconds: 0,
     });
     // `last` comes last: a run that is killed in between does the epoch again, and these with it.
-    if (better && !save("best", outcome.scored)) position.bestScore = bestBefore;
+    if (better) save("best", outcome.scored);
     if (keepCheckpoints > 0) {
       save(epochName(finishedEpoch));
-      warn(run.attempt(() => run.pruneEpochCheckpoints(keepCheckpoints)));
+      run.pruneEpochCheckpoints(keepCheckpoints);
     }
     save("last");
     saved = seconds();
   }
-  return "finished";
+  return end("finished");
 }

@@ -29,22 +29,28 @@ export const genotypeFileName = "genotype.json";
 /** The drawing of both cells of a run. */
 export const drawingFileName = "cells.svg";
 
-/** genotype.json and the drawing of it. @throws IstaError FILE_*, RUN_GONE */
+/** genotype.json and the drawing of it. @throws IstaError RUN_GONE */
 export function writeArchitecture(run: RunDirectory, architecture: Architecture, title: string): void {
   run.writeGenotype(architecture.space.toGenotype(architecture.selection));
   run.writeFile(drawingFileName, drawSvg(architecture, { title }));
 }
 
-/** @throws IstaError FILE_* */
+/** @throws IstaError RUN_GONE */
 export function writeRunModel(run: RunDirectory, model: Model): void {
-  writeModel(join(run.path, modelFileName), model);
+  run.writeFileBy(modelFileName, (path) => writeModel(path, model));
 }
 
 /** What the network of a training is, written at its beginning: with the weights of a checkpoint it can be used before the end. */
 const networkFileName = "network.json";
 
-/** @throws IstaError FILE_*, RUN_GONE */
-export function writeRunNetwork(run: RunDirectory, description: ModelDescription): void {
+/**
+ * What a training has from its beginning: its cells, the drawing of them, and at last what its network is. Nothing is done where that
+ * is there, and so the others are.
+ * @throws IstaError RUN_GONE
+ */
+export function writeTrainingStart(run: RunDirectory, description: ModelDescription, title: string): void {
+  if (existsSync(join(run.path, networkFileName))) return;
+  writeArchitecture(run, description.architecture, title);
   run.writeFile(networkFileName, `${modelDescriptionText(description)}\n`);
 }
 

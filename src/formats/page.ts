@@ -3,13 +3,23 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { IstaError } from "../base/errors.js";
-import { makeFolder, onFile, readFileLimited, writeFileAtomic } from "../base/files.js";
+import {
+  makeFolder,
+  onFile,
+  readFileLimited,
+  removeUnfinished,
+  temporaryPrefix,
+  writeFilesAtomic,
+} from "../base/files.js";
 import { packageFolder } from "../base/package.js";
 import { describeModel, type ModelDescription } from "./model-file.js";
 import { runtimeFiles, runtimeFolder } from "./onnx-runtime.js";
 
 const templates = ["index.html", "page.css", "page.js", "pixels.js"];
+const runtimeName = "runtime.js";
+const binaryName = "runtime-binary.js";
 const networkFile = "network.js";
+const pageFiles = [...templates, runtimeName, binaryName, networkFile];
 const maximumFileBytes = 64 << 20;
 
 /** Chromium refuses to fetch files for a page that was itself opened from the disk, so bytes come as text of scripts. */
@@ -28,7 +38,9 @@ export function checkPageFolder(folder: string): void {
   if (!status.isDirectory())
     throw new IstaError("FILE_KIND", `--out ${folder}: expected a folder, got a file`);
   const names = onFile("read", folder, () => fs.readdirSync(folder));
-  if (names.length === 0 || names.includes(networkFile)) return;
+  if (names.includes(networkFile)) return;
+  // Empty, or a page that was cut off.
+  if (names.every((name) => pageFiles.includes(name) || name.startsWith(temporaryPrefix))) return;
   throw new IstaError(
     "FILE_EXISTS",
     `--out ${folder}: expected a new or empty folder, or an earlier page, it holds something else; choose another name`,
@@ -36,22 +48,21 @@ export function checkPageFolder(folder: string): void {
 }
 
 /**
- * Writes the page.
+ * Writes the page. Where it cannot be written whole, an earlier one stays as it is.
  * @param onnx a file made with the normalisation inside
  * @throws IstaError FILE_*
  */
 export function writePage(folder: string, model: ModelDescription, onnx: Uint8Array): void {
   checkPageFolder(folder);
   makeFolder(folder);
+  onFile("clean up", folder, () => removeUnfinished(folder));
   const read = (path: string): Buffer => readFileLimited(path, maximumFileBytes);
-  for (const name of templates)
-    writeFileAtomic(join(folder, name), read(join(packageFolder, "assets", "page", name)));
   const runtime = (name: keyof typeof runtimeFiles): Buffer => read(join(runtimeFolder, runtimeFiles[name]));
-  writeFileAtomic(join(folder, "runtime.js"), runtime("library"));
   const [script, binary] = [packed(runtime("script")), packed(runtime("binary"))];
-  writeFileAtomic(join(folder, "runtime-binary.js"), assignment("istaRuntime", { script, binary }));
-  writeFileAtomic(
-    join(folder, networkFile),
-    assignment("istaNetwork", { description: describeModel(model), onnx: packed(onnx) }),
-  );
+  writeFilesAtomic(folder, {
+    ...Object.fromEntries(templates.map((name) => [name, read(join(packageFolder, "assets", "page", name))])),
+    [runtimeName]: runtime("library"),
+    [binaryName]: assignment("istaRuntime", { script, binary }),
+    [networkFile]: assignment("istaNetwork", { description: describeModel(model), onnx: packed(onnx) }),
+  });
 }

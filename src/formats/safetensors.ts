@@ -103,15 +103,13 @@ export function* safetensorsPieces(
   for (const [, { data }] of ordered) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-/** Writes a safetensors file atomically, tensor by tensor: no second copy of the whole is made. */
+/** Writes a safetensors file atomically, out of the tensors themselves: no second copy of the whole is made. */
 export function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): void {
-  writeFileAtomicBy(path, (file) => {
-    for (const piece of safetensorsPieces(tensors, metadata)) writeFully(file, piece);
-  });
+  writeFileAtomicBy(path, (file) => writeFully(file, [...safetensorsPieces(tensors, metadata)]));
 }
 
 /** An open safetensors file: its header is checked whole, tensors are read one by one. */

@@ -6,6 +6,7 @@ import { IstaError } from "../base/errors.js";
 import { hashFile, jsonText, readJson, replaceFolder, writePieces } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
 import { readSafetensors, type StoredTensor, safetensorsPieces } from "../formats/safetensors.js";
+import { eventsFileName, type GrownSizes, stepsFileName } from "./growing-files.js";
 import { formatVersion, parseRunFile } from "./summary.js";
 
 export type TensorGroup = ReadonlyMap<string, StoredTensor>;
@@ -22,6 +23,8 @@ export interface Checkpoint {
   state: unknown;
   /** Number of metric records there were when it was made. */
   recordCount: number;
+  /** Sizes of the growing files then. */
+  grown: GrownSizes;
   /** What was wrong with the newer checkpoint where this is the one before, otherwise null. */
   warning: string | null;
 }
@@ -36,6 +39,10 @@ const manifestSchema = z.object({
   program: z.string(),
   saved: z.string(),
   recordCount: z.int().min(0),
+  /** Of a checkpoint that an earlier program made, none. */
+  grown: z
+    .object({ [stepsFileName]: z.int().min(0).optional(), [eventsFileName]: z.int().min(0).optional() })
+    .default({}),
   files: z.record(
     // Names from a file that may lie must not lead anywhere else.
     z.string().regex(/^[A-Za-z0-9_-]+\.(json|safetensors)$/),
@@ -43,14 +50,19 @@ const manifestSchema = z.object({
   ),
 });
 
-const previousOf = (folder: string): string => `${folder}.previous`;
+/** Where the checkpoint before lies. */
+export const previousOf = (folder: string): string => `${folder}.previous`;
 
 /**
  * Saves a checkpoint as `folder`; the one that was there stays as `folder.previous`. Killed at any moment, or on a full
  * disk, one complete checkpoint is left.
  * @throws IstaError FILE_DISK_FULL, FILE_DENIED ... and then the old checkpoint is untouched.
  */
-export function writeCheckpoint(folder: string, contents: CheckpointContents, recordCount: number): void {
+export function writeCheckpoint(
+  folder: string,
+  contents: CheckpointContents,
+  { recordCount, grown }: Pick<Checkpoint, "recordCount" | "grown">,
+): void {
   replaceFolder(folder, previousOf(folder), (temporary) => {
     const files: Record<string, { bytes: number; sha256: string }> = {};
     for (const [group, tensors] of Object.entries(contents.tensors)) {
@@ -59,7 +71,7 @@ export function writeCheckpoint(folder: string, contents: CheckpointContents, re
     }
     files[stateName] = writePieces(join(temporary, stateName), [Buffer.from(jsonText(contents.state))]);
     const saved = new Date().toISOString();
-    const manifest = { formatVersion, program: packageVersion, saved, recordCount, files };
+    const manifest = { formatVersion, program: packageVersion, saved, recordCount, grown, files };
     writePieces(join(temporary, manifestName), [Buffer.from(jsonText(manifest))]);
   });
 }
@@ -121,5 +133,6 @@ function readFolder(folder: string, groups?: readonly string[]): Omit<Checkpoint
     tensors,
     state: readJson(join(folder, stateName), maximumStateBytes),
     recordCount: manifest.recordCount,
+    grown: manifest.grown,
   };
 }

@@ -104,7 +104,7 @@ describe("a run directory", () => {
         try {
           again.config("search");
           again.summary();
-          const { state, tensors, warning } = again.resume();
+          const { state, tensors, warning } = again.resume()!;
           // Only whole checkpoints are believed: the last where it was not touched, the one before with a word.
           if (warning === null || !warning.includes("the one before")) expect(state).toEqual({ step: 2 });
           else expect(state).toEqual(contents.state);

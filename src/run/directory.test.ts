@@ -4,12 +4,12 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../test/support/failure.js";
-import { IstaError } from "../base/errors.js";
 import { jsonText, temporaryPrefix } from "../base/files.js";
 import { resolveConfig } from "../config/config.js";
 import type { CheckpointContents } from "./checkpoint.js";
 import { epochName, type NewRun, RunDirectory } from "./directory.js";
 import { describeRun, listRuns } from "./listing.js";
+import { configOfBeginning } from "./new-folder.js";
 import { readRecords } from "./records.js";
 import { formatVersion, type RunSummary } from "./summary.js";
 
@@ -105,7 +105,12 @@ describe("a new run", () => {
     expect(failure(() => create({ out })).code).toBe("RUN_EXISTS");
     const gone = { pid: 1, host: hostname(), startTicks: null, bootId: "another boot" };
     fs.writeFileSync(join(out, "lock.json"), JSON.stringify(gone));
+    fs.writeFileSync(join(out, `${temporaryPrefix}1-meta.json`), "{");
+    expect(configOfBeginning("search", out)).toEqual(config);
+    expect(failure(() => RunDirectory.open(out, "write")).message).toContain("give its first command again");
     expect(create({ out }).meta.seed).toBe(11);
+    expect(configOfBeginning("search", out)).toBeNull();
+    expect(fs.readdirSync(out).sort()).toEqual(["config.json", "lock.json", "meta.json"]);
   });
 
   it("takes an empty folder and refuses one that holds something", () => {
@@ -162,10 +167,12 @@ describe("records", () => {
     const run = create();
     run.appendRecord({ epoch: 0, loss: 2 });
     run.appendRecord({ epoch: 1, loss: 1 });
+    run.saveCheckpoint("last", contents(1));
     const path = join(run.path, "metrics.jsonl");
     fs.appendFileSync(path, '{"epoch":2,"lo');
     expect(readRecords(path)).toMatchObject({ records: [{ epoch: 0 }, { epoch: 1 }], torn: true });
     const again = reopen(run);
+    again.resume();
     again.appendRecord({ epoch: 2, loss: 0.5 });
     expect(again.records()).toEqual([
       { epoch: 0, loss: 2 },
@@ -191,7 +198,7 @@ describe("checkpoints", () => {
     expect(run.hasCheckpoint("last")).toBe(false);
     run.saveCheckpoint("last", contents(1));
     expect(run.hasCheckpoint("last")).toBe(true);
-    expect(run.loadCheckpoint("last")).toEqual({ ...contents(1), recordCount: 0, warning: null });
+    expect(run.loadCheckpoint("last")).toEqual({ ...contents(1), recordCount: 0, grown: {}, warning: null });
     const model = run.loadCheckpoint("last", ["model"]);
     expect(Object.keys(model.tensors)).toEqual(["model"]);
     expect(failure(() => run.loadCheckpoint("best")).code).toBe("CHECKPOINT_MISSING");
@@ -210,7 +217,7 @@ describe("checkpoints", () => {
     again.appendRecord({ epoch: 1, again: true });
     expect(again.records()).toEqual([{ epoch: 0 }, { epoch: 1, again: true }]);
     again.saveCheckpoint("last", contents(2));
-    expect(reopen(again).resume().recordCount).toBe(2);
+    expect(reopen(again).resume()?.recordCount).toBe(2);
   });
 
   it("resume tells of lost records and goes on", () => {
@@ -219,7 +226,7 @@ describe("checkpoints", () => {
     run.saveCheckpoint("last", contents(1));
     fs.rmSync(join(run.path, "metrics.jsonl"));
     const again = reopen(run);
-    expect(again.resume().warning).toContain("has lost 1 of 1 records");
+    expect(again.resume()?.warning).toContain("has lost 1 of 1 records");
     again.appendRecord({ epoch: 1 });
     again.saveCheckpoint("last", contents(2));
     expect(again.loadCheckpoint("last").recordCount).toBe(1);
@@ -251,7 +258,7 @@ describe("checkpoints", () => {
     run.saveCheckpoint("last", contents(1));
     run.saveCheckpoint("last", contents(2));
     damage(pathOf(run, "last"));
-    const loaded = reopen(run).resume();
+    const loaded = reopen(run).resume()!;
     expect(loaded).toMatchObject({ ...contents(1) });
     expect(loaded.warning).toContain("used the one before");
     expect(loaded.warning).toContain(pathOf(run, "last"));
@@ -301,7 +308,7 @@ describe("checkpoints", () => {
     fs.writeFileSync(join(run.path, ".writing-2-summary.json"), "{");
     run.writeGenotype({ space: "nas-bench-201", cell: "" } as never, 0);
     fs.writeFileSync(join(run.path, "genotypes/.writing-3-epoch-001.json"), "{");
-    reopen(run);
+    reopen(run).resume();
     expect(fs.readdirSync(join(run.path, "checkpoints"))).toEqual(["last"]);
     expect(fs.readdirSync(join(run.path, "genotypes"))).toEqual(["epoch-000.json"]);
     const unfinished = fs.readdirSync(run.path).filter((name) => name.startsWith(temporaryPrefix));
@@ -324,31 +331,87 @@ describe("a run directory that goes away", () => {
     const run = create();
     remove(run.path);
     expect(failure(() => run.writeFile("a/b", "")).code).toBe("RUN_GONE");
-    expect(failure(() => run.trySaveCheckpoint("last", contents(1))).code).toBe("RUN_GONE");
-    expect(failure(() => run.tryAppendRecord({})).code).toBe("RUN_GONE");
+    expect(failure(() => run.saveCheckpoint("last", contents(1))).code).toBe("RUN_GONE");
+    expect(failure(() => run.appendRecord({})).code).toBe("RUN_GONE");
     if (fs.existsSync(run.path)) expect(fs.readdirSync(run.path)).toEqual([]);
   });
 });
 
-describe("trouble that may pass", () => {
-  it("is a warning; records wait for their turn and checkpoints never count one that is not there", () => {
+describe("a run that is taken up", () => {
+  /** As the loop saves them: after so many whole epochs. */
+  const reached = (epoch: number): CheckpointContents => ({
+    ...contents(epoch),
+    state: { position: { epoch } },
+  });
+  const epochs = (names: readonly string[]): string[] => [...names].sort();
+  const files = (run: RunDirectory) => ({
+    epochs: run.records().map(({ epoch }) => epoch),
+    genotypes: epochs(fs.readdirSync(join(run.path, "genotypes"))),
+    checkpoints: epochs(fs.readdirSync(join(run.path, "checkpoints"))),
+  });
+
+  /** Everything of an epoch but the checkpoint `last`. */
+  function epoch(run: RunDirectory, number: number): void {
+    run.appendRecord({ epoch: number });
+    run.writeGenotype({ space: "darts" }, number);
+    run.saveCheckpoint("best", reached(number + 1));
+    run.saveCheckpoint(epochName(number), reached(number + 1));
+  }
+
+  it("has nothing that came after its last checkpoint, and the best one that there was then", () => {
+    const run = create();
+    epoch(run, 0);
+    run.saveCheckpoint("last", reached(1));
+    const before = files(run);
+    epoch(run, 1);
+    expect(files(run).epochs).toEqual([0, 1]);
+    const again = reopen(run);
+    expect(again.resume()).toMatchObject({
+      state: { position: { epoch: 1 } },
+      recordCount: 1,
+      warning: null,
+    });
+    expect(files(again)).toEqual(before);
+    expect(again.loadCheckpoint("best")).toMatchObject({ state: { position: { epoch: 1 } }, warning: null });
+    // Done again, it is as if it had not been interrupted: the one before the best is the best before.
+    epoch(again, 1);
+    const previous = join(run.path, "checkpoints/best.previous/state.json");
+    expect(JSON.parse(fs.readFileSync(previous, "utf8"))).toEqual({ position: { epoch: 1 } });
+  });
+
+  it("begins anew where there is no checkpoint yet", () => {
+    const run = create();
+    epoch(run, 0);
+    const again = reopen(run);
+    expect(again.resume()).toBeNull();
+    expect(files(again)).toEqual({ epochs: [], genotypes: [], checkpoints: [] });
+  });
+
+  it("is not believed finished with options that it was not finished with", () => {
+    const run = create();
+    run.writeSummary(summary);
+    run.saveCheckpoint("last", reached(1));
+    const again = reopen(run);
+    // The configuration cannot be written: a folder is in its way.
+    fs.rmSync(join(run.path, "config.json"));
+    fs.mkdirSync(join(run.path, "config.json"));
+    expect(failure(() => again.noteResumed({ ...config, epochs: 100 }, [])).code).toBe("FILE_KIND");
+    expect(again.summary()?.status).toBe("interrupted");
+  });
+});
+
+describe("trouble that will not pass", () => {
+  it("is an error; records wait for their turn and checkpoints never count one that is not there", () => {
     const run = create();
     run.appendRecord({ epoch: 0 });
     run.saveCheckpoint("last", contents(1));
-    // A folder in the way of the records stands for whatever the system may refuse.
+    // A folder in the way of the records.
     const path = join(run.path, "metrics.jsonl");
     const content = fs.readFileSync(path);
-    const attempt = (): string | null =>
-      run.attempt(() => {
-        throw new IstaError("FILE_DISK_FULL", "write x: no space");
-      });
-    expect(attempt()).toBe(
-      "not saved, the run goes on and tries again later: FILE_DISK_FULL write x: no space",
-    );
     fs.rmSync(path);
     fs.mkdirSync(path);
-    expect(failure(() => run.tryAppendRecord({ epoch: 1 })).code).toBe("FILE_KIND");
-    expect(failure(() => run.trySaveCheckpoint("last", contents(2))).code).toBe("FILE_KIND");
+    expect(failure(() => run.appendRecord({ epoch: 1 })).code).toBe("FILE_KIND");
+    expect(failure(() => run.saveCheckpoint("last", contents(2))).code).toBe("FILE_KIND");
     fs.rmdirSync(path);
     fs.writeFileSync(path, content);
     run.appendRecord({ epoch: 2 });

@@ -2,8 +2,9 @@
 import fs from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
-import { type ErrorCode, IstaError } from "../base/errors.js";
+import { IstaError } from "../base/errors.js";
 import {
+  dropFolder,
   jsonText,
   makeFolder,
   onFile,
@@ -14,6 +15,7 @@ import {
 } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
 import { type ConfigOf, checkConfig, type RunKind } from "../config/config.js";
+import { bringBack } from "./bring-back.js";
 import {
   type Checkpoint,
   type CheckpointContents,
@@ -21,9 +23,10 @@ import {
   readCheckpoint,
   writeCheckpoint,
 } from "./checkpoint.js";
-import { takeLock } from "./lock.js";
-import { hostFacts, newFolder, type RunPlace } from "./new-folder.js";
-import { appendRecord, type JsonObject, readRecords, truncateRecords } from "./records.js";
+import { flushGrown, type GrowingFile, type GrownSizes, growFile } from "./growing-files.js";
+import { lockName, takeLock } from "./lock.js";
+import { hostFacts, maximumConfigBytes, newFolder, type RunPlace } from "./new-folder.js";
+import { appendRecord, type JsonObject, readRecords } from "./records.js";
 import {
   formatVersion,
   parseRunFile,
@@ -32,6 +35,7 @@ import {
   type SummaryInput,
   summarySchema,
 } from "./summary.js";
+import { WaitingWrites } from "./waiting-writes.js";
 
 const splitSchema = z.looseObject({
   /** Of the choice. */
@@ -81,21 +85,22 @@ export interface NewRun<Kind extends RunKind> extends RunPlace {
   split?: SplitRecord;
   /** The command line; the process's own where not given. */
   command?: readonly string[];
+  /** Told of writes that fail for a time; where not given, they are errors. */
+  warn?: (text: string) => void;
 }
 
 /** The file that makes a folder a run directory. */
 export const runFileName = "meta.json";
 
-/** Failures after which the run may go on and try again: they can pass while it computes. */
-const passing: readonly ErrorCode[] = ["FILE_DISK_FULL", "FILE_DENIED", "FILE_READ_ONLY", "FILE_IO"];
-
-const maximumConfigBytes = 1 << 20;
-
 export class RunDirectory {
   #meta: RunMeta;
-  /** Records that a full disk kept from being written; they go first when the next one comes. */
-  private readonly pending: JsonObject[] = [];
-  private recordCount: number;
+  private readonly writes: WaitingWrites;
+  /** Records in the file, and those among them that wait. */
+  private recordCount = 0;
+  private recordsGiven = 0;
+  /** Of the growing files, what is written of them. */
+  private grown: GrownSizes = {};
+  private partsGiven = 0;
 
   private constructor(
     /** Absolute path. */
@@ -103,9 +108,10 @@ export class RunDirectory {
     meta: RunMeta,
     private readonly inode: number,
     private readonly release: (() => void) | null,
+    warn: ((text: string) => void) | null,
   ) {
     this.#meta = meta;
-    this.recordCount = 0;
+    this.writes = new WaitingWrites(warn);
   }
 
   /**
@@ -129,11 +135,15 @@ export class RunDirectory {
     };
     const release = takeLock(path);
     try {
-      const directory = new RunDirectory(path, meta, fs.statSync(path).ino, release);
-      directory.writeJson("config.json", run.config);
-      directory.writeJson("meta.json", meta);
+      // Of a run there that was killed before it said what it is.
+      onFile("clean up", path, () => removeUnfinished(path));
+      const directory = new RunDirectory(path, meta, fs.statSync(path).ino, release, run.warn ?? null);
+      directory.writeAtOnce("config.json", jsonText(run.config));
+      directory.writeAtOnce("meta.json", jsonText(meta));
       return directory;
     } catch (error) {
+      // Without the lock, it would be somebody else's to the next that wants the folder.
+      fs.rmSync(join(path, "config.json"), { force: true });
       release();
       throw error;
     }
@@ -141,30 +151,25 @@ export class RunDirectory {
 
   /**
    * Opens the folder of a run.
-   * @param access `write` locks it, removes what cut-off writes left and repairs a torn last record; `read` only looks.
+   * @param access `write` locks it, to be followed by `resume`; `read` only looks.
+   * @param warn told of writes that fail for a time; where not given, they are errors.
    * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, RUN_LOCKED
    */
-  static open(path: string, access: "read" | "write"): RunDirectory {
+  static open(path: string, access: "read" | "write", warn?: (text: string) => void): RunDirectory {
     const absolute = resolve(path);
-    if (!fs.existsSync(join(absolute, "meta.json"))) {
+    if (!fs.existsSync(join(absolute, runFileName))) {
+      const way = fs.existsSync(join(absolute, lockName))
+        ? "a run was ended here before it had begun: give its first command again"
+        : "`ista-nas runs list` shows them";
       throw new IstaError(
         "RUN_NOT_FOUND",
-        `${path}: expected a run directory, it has no meta.json; \`ista-nas runs list\` shows them`,
+        `${path}: expected a run directory, it has no ${runFileName}; ${way}`,
       );
     }
     const meta = parseRunFile(join(absolute, "meta.json"), metaSchema);
     const release = access === "write" ? takeLock(absolute) : null;
     try {
-      const run = new RunDirectory(absolute, meta, fs.statSync(absolute).ino, release);
-      if (access === "write") {
-        onFile("clean up", absolute, () => {
-          const folders = ["checkpoints", "genotypes"].map((name) => join(absolute, name));
-          for (const folder of [absolute, ...folders.filter((one) => fs.existsSync(one))])
-            removeUnfinished(folder);
-        });
-        run.recordCount = truncateRecords(run.recordsPath, Number.POSITIVE_INFINITY);
-      }
-      return run;
+      return new RunDirectory(absolute, meta, fs.statSync(absolute).ino, release, warn ?? null);
     } catch (error) {
       release?.();
       throw error;
@@ -201,11 +206,12 @@ export class RunDirectory {
   noteResumed(config: ConfigOf[RunKind], changes: readonly string[], command = process.argv.slice(2)): void {
     const entry = { time: new Date().toISOString(), command: [...command], changes: [...changes] };
     this.#meta = { ...this.meta, resumed: [...this.meta.resumed, entry] };
-    this.writeJson("config.json", config);
-    this.writeJson("meta.json", this.meta);
-    // What it had come to is not its end any more, even if it is killed before it says so itself.
+    // First, as what it had come to is not its end any more: killed after this line, it does not pass for one with the new options.
     const summary = this.summary();
-    if (summary !== null) this.writeSummary({ ...summary, status: "interrupted" });
+    if (summary !== null)
+      this.writeAtOnce("summary.json", this.summaryText({ ...summary, status: "interrupted" }));
+    this.writeAtOnce("config.json", jsonText(config));
+    this.writeAtOnce("meta.json", jsonText(this.meta));
   }
 
   /** All whole metric records. @throws IstaError RUN_DAMAGED naming a line that is none. */
@@ -213,19 +219,16 @@ export class RunDirectory {
     return readRecords(this.recordsPath).records;
   }
 
-  /** Appends a metric record. On failure it is kept and written before the next one. @throws IstaError RUN_GONE, FILE_... */
+  /**
+   * Appends a metric record. This and all that is written from here on is written in the order in which it was given; what fails for
+   * a time, on a full disk, waits and is written before the next (see WaitingWrites).
+   * @throws IstaError RUN_GONE, FILE_...
+   */
   appendRecord(record: JsonObject): void {
-    this.pending.push(record);
-    this.flushRecords();
-  }
-
-  private flushRecords(): void {
-    this.writing(() => {
-      while (this.pending.length > 0) {
-        appendRecord(this.recordsPath, this.pending[0]);
-        this.pending.shift();
-        this.recordCount += 1;
-      }
+    this.recordsGiven += 1;
+    this.keep(`record ${this.recordsGiven} of metrics.jsonl`, () => {
+      appendRecord(this.recordsPath, record);
+      this.recordCount += 1;
     });
   }
 
@@ -235,10 +238,15 @@ export class RunDirectory {
    * @throws IstaError FILE_OUTSIDE where the name leads out of the run, RUN_GONE, FILE_...
    */
   writeFile(name: string, data: string | Uint8Array): void {
+    this.writeFileBy(name, (path) => writeFileAtomic(path, data));
+  }
+
+  /** As writeFile; `write` writes what it is given the path of, atomically. */
+  writeFileBy(name: string, write: (path: string) => void): void {
     const path = resolveInside(this.path, name);
-    this.writing(() => {
+    this.keep(name, () => {
       makeFolder(dirname(path));
-      writeFileAtomic(path, data);
+      write(path);
     });
   }
 
@@ -252,9 +260,18 @@ export class RunDirectory {
   }
 
   writeSummary(summary: SummaryInput): void {
+    this.writeFile("summary.json", this.summaryText(summary));
+  }
+
+  /** Writes the summary of a run that ends by an error, even where others wait. @throws IstaError FILE_..., RUN_GONE */
+  writeLastSummary(summary: SummaryInput): void {
+    this.writeAtOnce("summary.json", this.summaryText(summary));
+  }
+
+  private summaryText(summary: SummaryInput): string {
     const whole = { ...summary, formatVersion, kind: this.meta.kind };
     // As JSON has it: a figure that is not finite is null.
-    this.writeJson("summary.json", summarySchema.parse(JSON.parse(JSON.stringify(whole))));
+    return jsonText(summarySchema.parse(JSON.parse(JSON.stringify(whole))));
   }
 
   /** The summary, null before the end of the run. @throws IstaError RUN_VERSION, RUN_DAMAGED */
@@ -269,30 +286,61 @@ export class RunDirectory {
   /**
    * Saves a checkpoint together with the number of metric records so far.
    * @param name `last`, `best`, or `epochName(n)`.
-   * @throws IstaError FILE_DISK_FULL, ... with the earlier checkpoint intact; RUN_GONE
+   * @returns whether it is written, and does not wait
+   * @throws IstaError RUN_GONE
    */
-  saveCheckpoint(name: string, contents: CheckpointContents): void {
-    this.flushRecords();
-    this.writing(() => {
+  saveCheckpoint(name: string, contents: CheckpointContents): boolean {
+    const path = this.checkpointPath(name);
+    this.keep(`checkpoints/${name}`, () => {
       makeFolder(join(this.path, "checkpoints"));
-      writeCheckpoint(this.checkpointPath(name), contents, this.recordCount);
+      flushGrown(this.path, this.grown);
+      writeCheckpoint(path, contents, { recordCount: this.recordCount, grown: this.grown });
+    });
+    return this.writes.names.length === 0;
+  }
+
+  /** Whether anything of a growing file is there. */
+  hasGrown(name: GrowingFile): boolean {
+    return this.grown[name] !== undefined;
+  }
+
+  /**
+   * Appends to a file that grows with the run. Each part is there once, whenever the run is killed and taken up again.
+   * @throws IstaError RUN_GONE, FILE_...
+   */
+  grow(name: GrowingFile, data: Uint8Array): void {
+    this.partsGiven += 1;
+    this.keep(`part ${this.partsGiven} of ${name}`, () => {
+      this.grown = { ...this.grown, [name]: growFile(this.path, name, data) };
     });
   }
 
   /** Deletes checkpoints of single epochs but the latest `keep`. */
   pruneEpochCheckpoints(keep: number): void {
     const folder = join(this.path, "checkpoints");
-    this.writing(() =>
+    const latest = (names: string[]): string[] =>
+      names
+        .filter((name) => /epoch-\d+$/.test(name))
+        .sort((a, b) => Number(b.split("-")[1]) - Number(a.split("-")[1]));
+    // Those that wait are as many as are kept, however long the disk is full.
+    for (const name of latest(this.writes.names).slice(keep)) this.writes.forget(name);
+    this.keep("old checkpoints/epoch-*", () =>
       onFile("clean up", folder, () => {
         const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
-        const epochs = names.filter((name) => /^epoch-\d+$/.test(name));
-        epochs.sort((a, b) => Number(b.slice(6)) - Number(a.slice(6)));
-        for (const name of epochs.slice(keep)) {
-          fs.rmSync(join(folder, name), { recursive: true, force: true });
+        for (const name of latest(names).slice(keep)) {
+          dropFolder(join(folder, name));
           fs.rmSync(join(folder, `${name}.previous`), { recursive: true, force: true });
         }
       }),
     );
+  }
+
+  /**
+   * Tries once more to write what waits.
+   * @throws IstaError that names all that is missing, with the code of what keeps it from being written; RUN_GONE
+   */
+  requireWritten(): void {
+    this.writes.finish();
   }
 
   hasCheckpoint(name: string): boolean {
@@ -309,50 +357,39 @@ export class RunDirectory {
   }
 
   /**
-   * Reads the last checkpoint and takes back the metric records made after it, so that the run can go on from there.
+   * Reads the last checkpoint and brings the directory back to it, so that the run can go on from there; to its beginning where there
+   * is none.
    * @param groups the groups of tensors that it must have; whatever there is where not given.
-   * @throws IstaError as loadCheckpoint.
+   * @returns null where there is none
+   * @throws IstaError as loadCheckpoint, and then nothing is changed; FILE_*
    */
-  resume(groups?: readonly string[]): Checkpoint {
-    const checkpoint = this.loadCheckpoint("last", groups);
+  resume(groups?: readonly string[]): Checkpoint | null {
+    const checkpoint = this.hasCheckpoint("last") ? this.loadCheckpoint("last", groups) : null;
     this.writing(() => {
-      this.recordCount = truncateRecords(this.recordsPath, checkpoint.recordCount);
+      const left = bringBack(this.path, checkpoint);
+      this.recordCount = left.recordCount;
+      this.grown = left.grown;
     });
-    if (this.recordCount === checkpoint.recordCount) return checkpoint;
+    this.recordsGiven = this.recordCount;
+    if (checkpoint === null || this.recordCount === checkpoint.recordCount) return checkpoint;
     const lost = `${this.recordsPath} has lost ${checkpoint.recordCount - this.recordCount} of ${checkpoint.recordCount} records`;
     return { ...checkpoint, warning: checkpoint.warning === null ? lost : `${checkpoint.warning}; ${lost}` };
-  }
-
-  /**
-   * Runs a write that may fail for a time (full disk, permissions): returns what to tell the user, or null. The run may go
-   * on and try again at its next save.
-   * @throws IstaError what will not pass, such as RUN_GONE.
-   */
-  attempt(write: () => void): string | null {
-    try {
-      write();
-      return null;
-    } catch (error) {
-      if (error instanceof IstaError && passing.includes(error.code)) {
-        return `not saved, the run goes on and tries again later: ${error.code} ${error.message}`;
-      }
-      throw error;
-    }
-  }
-
-  /** appendRecord, a passing failure as a warning. */
-  tryAppendRecord(record: JsonObject): string | null {
-    return this.attempt(() => this.appendRecord(record));
-  }
-
-  /** saveCheckpoint, a passing failure as a warning. */
-  trySaveCheckpoint(name: string, contents: CheckpointContents): string | null {
-    return this.attempt(() => this.saveCheckpoint(name, contents));
   }
 
   /** Gives the lock back. */
   close(): void {
     this.release?.();
+  }
+
+  /** Writes in order, see WaitingWrites. */
+  private keep(name: string, write: () => void): void {
+    this.requireWritable();
+    this.writes.do(name, () => this.writing(write));
+  }
+
+  /** Writes out of order: what a run cannot begin or go on without, or ends with. */
+  private writeAtOnce(name: string, text: string): void {
+    this.writing(() => writeFileAtomic(resolveInside(this.path, name), text));
   }
 
   private checkpointPath(name: string): string {
@@ -361,7 +398,7 @@ export class RunDirectory {
 
   /** Runs a write; says so where the folder is no longer the one that was locked. */
   private writing(write: () => void): void {
-    if (this.release === null) throw new TypeError("the run was opened for reading");
+    this.requireWritable();
     this.checkStillThere();
     try {
       write();
@@ -369,6 +406,10 @@ export class RunDirectory {
       this.checkStillThere();
       throw error;
     }
+  }
+
+  private requireWritable(): void {
+    if (this.release === null) throw new TypeError("the run was opened for reading");
   }
 
   private checkStillThere(): void {

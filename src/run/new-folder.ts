@@ -3,12 +3,15 @@ import fs from "node:fs";
 import { cpus, hostname, platform, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { IstaError } from "../base/errors.js";
-import { fileError, makeFolder, safeFileName, temporaryPrefix } from "../base/files.js";
-import type { RunKind } from "../config/config.js";
+import { fileError, makeFolder, readJson, safeFileName, temporaryPrefix } from "../base/files.js";
+import { type ConfigOf, checkConfig, type RunKind } from "../config/config.js";
 import { lockName } from "./lock.js";
 
 /** What is there of a run before its meta.json. */
 const beginnings: readonly string[] = [lockName, "config.json"];
+
+/** Bytes of a config.json that are read. */
+export const maximumConfigBytes = 1 << 20;
 
 /** Where a new run goes. */
 export interface RunPlace {
@@ -49,10 +52,11 @@ export function newFolder(run: RunPlace): string {
       path = `${wanted}-${again}`;
       continue;
     }
-    if (fs.statSync(path).isDirectory() && isUnused(path)) return path;
+    const isFolder = fs.statSync(path).isDirectory();
+    if (isFolder && isUnused(path)) return path;
     throw new IstaError(
       "RUN_EXISTS",
-      `${path}: expected a new or empty folder, it holds something; go on with --resume or choose another name`,
+      `${path}: expected a new or empty folder, ${isFolder ? "it holds something; go on with --resume or choose" : "it is none; choose"} another name`,
     );
   }
 }
@@ -62,6 +66,16 @@ function isUnused(path: string): boolean {
   const names = fs.readdirSync(path).filter((name) => !name.startsWith(temporaryPrefix));
   // The lock comes first: without it, the file is somebody else's.
   return names.length === 0 || (names.includes(lockName) && names.every((name) => beginnings.includes(name)));
+}
+
+/**
+ * The configuration in the folder of a run that was killed before it said what it is; null for any other folder.
+ * @throws IstaError CONFIG_*, FILE_JSON
+ */
+export function configOfBeginning<Kind extends RunKind>(kind: Kind, path: string): ConfigOf[Kind] | null {
+  const file = join(path, "config.json");
+  if (!fs.existsSync(file) || !isUnused(path)) return null;
+  return checkConfig(kind, readJson(file, maximumConfigBytes), file);
 }
 
 /** `20240607-153000`, local time. */

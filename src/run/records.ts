@@ -42,7 +42,7 @@ export function appendRecord(path: string, record: JsonObject): void {
     try {
       const before = fs.fstatSync(file).size;
       try {
-        writeFully(file, Buffer.from(`${JSON.stringify(record)}\n`));
+        writeFully(file, [Buffer.from(`${JSON.stringify(record)}\n`)]);
         fs.fsyncSync(file);
       } catch (error) {
         fs.ftruncateSync(file, before);

@@ -66,13 +66,23 @@ describe("file systems", () => {
     const disk = join(folder, "disk");
     if (!mount(disk, "size=4m")) return context.skip();
     try {
-      const run = RunDirectory.create({ kind: "search", config, out: join(disk, "run") });
+      const warnings: string[] = [];
+      const warn = (text: string) => warnings.push(text);
+      const run = RunDirectory.create({ kind: "search", config, out: join(disk, "run"), warn });
+      /** What was warned of in `write`. */
+      const during = (write: () => void): string => {
+        warnings.length = 0;
+        write();
+        return warnings.join();
+      };
+      const save = (step: number, size: number) =>
+        during(() => run.saveCheckpoint("last", state(step, size)));
       run.appendRecord({ epoch: 1 });
       run.saveCheckpoint("last", state(1, 200_000));
       const fill = join(disk, "other");
       fs.writeFileSync(fill, Buffer.alloc(2_700_000));
       for (const attempt of [2, 3, 4]) {
-        expect(run.trySaveCheckpoint("last", state(attempt, 200_000))).toContain("FILE_DISK_FULL");
+        expect(save(attempt, 200_000)).toContain("FILE_DISK_FULL");
         expect(run.loadCheckpoint("last")).toMatchObject({ state: { step: 1 }, warning: null });
         expect(fs.readdirSync(join(run.path, "checkpoints"))).toEqual(["last"]);
       }
@@ -87,14 +97,18 @@ describe("file systems", () => {
       }
       fs.closeSync(file);
       const long = "x".repeat(10_000);
-      expect(run.tryAppendRecord({ epoch: 2, long })).toContain("FILE_DISK_FULL");
+      expect(during(() => run.appendRecord({ epoch: 2, long }))).toContain("FILE_DISK_FULL");
       expect(run.records()).toEqual([{ epoch: 1 }]);
-      expect(run.trySaveCheckpoint("last", state(2, 10))).toContain("FILE_DISK_FULL");
-      expect(run.attempt(() => run.writeFile("summary.json", long))).toContain("FILE_DISK_FULL");
+      expect(save(2, 10)).toContain("FILE_DISK_FULL");
+      expect(during(() => run.writeFile("other.json", long))).toContain("FILE_DISK_FULL");
+      expect(() => run.requireWritten()).toThrow(
+        "not saved: record 2 of metrics.jsonl, checkpoints/last, other.json",
+      );
       expect(fs.readdirSync(run.path).filter((name) => name.startsWith("."))).toEqual([]);
       fs.rmSync(fill);
-      expect(run.tryAppendRecord({ epoch: 3 })).toBeNull();
-      expect(run.trySaveCheckpoint("last", state(3, 200_000))).toBeNull();
+      expect(during(() => run.appendRecord({ epoch: 3 }))).toContain("there is room again");
+      expect(fs.readFileSync(join(run.path, "other.json"), "utf8")).toBe(long);
+      expect(save(3, 200_000)).toBe("");
       expect(run.records()).toEqual([{ epoch: 1 }, { epoch: 2, long }, { epoch: 3 }]);
       expect(run.loadCheckpoint("last")).toMatchObject({ state: { step: 3 }, recordCount: 3 });
       run.close();
@@ -110,13 +124,16 @@ describe("file systems", () => {
       const run = RunDirectory.create({ kind: "search", config, out: join(disk, "run") });
       run.saveCheckpoint("last", state(1, 10));
       execFileSync("mount", ["-o", "remount,ro", disk]);
-      expect(run.trySaveCheckpoint("last", state(2, 10))).toContain("FILE_READ_ONLY");
+      expect(() => run.saveCheckpoint("last", state(2, 10))).toThrow(
+        expect.objectContaining({ code: "FILE_READ_ONLY" }),
+      );
       expect(RunDirectory.open(run.path, "read").loadCheckpoint("last").state).toEqual({ step: 1 });
       expect(() => RunDirectory.open(run.path, "write")).toThrow(
         expect.objectContaining({ code: "FILE_READ_ONLY" }),
       );
       execFileSync("mount", ["-o", "remount,rw", disk]);
-      expect(run.trySaveCheckpoint("last", state(2, 10))).toBeNull();
+      run.saveCheckpoint("last", state(2, 10));
+      expect(run.loadCheckpoint("last").state).toEqual({ step: 2 });
       run.close();
     } finally {
       execFileSync("umount", [disk]);

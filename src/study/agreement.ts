@@ -8,7 +8,7 @@ import type { ResolvedArm } from "./plan.js";
 
 /** Options that decide nothing about results or their cost, or that are looked at in another way: `data` by its images. */
 const ignored = [
-  ...["seed", "preset", "threads", "saveEvery", "keepCheckpoints"],
+  ...["seed", "preset", "threads", "saveEvery", "keepCheckpoints", "logEvery"],
   ...["prefetch", "pictureCache", "data"],
 ];
 

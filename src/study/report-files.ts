@@ -1,6 +1,5 @@
 // The report of a study in its folder, as files for people, spreadsheets and programs.
-import { join } from "node:path";
-import { jsonText, writeFileAtomic } from "../base/files.js";
+import { jsonText, writeFilesAtomic } from "../base/files.js";
 import { drawStripsSvg } from "../drawing/strips.js";
 import { columnWords, type Report } from "./report.js";
 import { formatArmsCsv, formatMarkdown, formatRunsCsv } from "./report-text.js";
@@ -27,6 +26,6 @@ export function writeReportFiles(folder: string, report: Report): string[] {
     "runs.csv": formatRunsCsv(report),
     "figure.svg": drawReportSvg(report),
   };
-  for (const [name, text] of Object.entries(files)) writeFileAtomic(join(folder, name), text);
+  writeFilesAtomic(folder, files);
   return Object.keys(files);
 }

@@ -17,9 +17,8 @@ import {
   readRunModel,
   scoreOf,
   testFigures,
-  writeArchitecture,
   writeRunModel,
-  writeRunNetwork,
+  writeTrainingStart,
 } from "../course/results.js";
 import { networkShape } from "../course/shape.js";
 import { type Sources, splitSeedOf } from "../course/sources.js";
@@ -86,8 +85,7 @@ class TrainingWork implements RunWork<"train", Training> {
   }
 
   begin(_training: Training, run: RunDirectory, config: TrainConfig): void {
-    writeArchitecture(run, this.architecture!, basename(config.arch!));
-    writeRunNetwork(run, this.model!);
+    writeTrainingStart(run, this.model!, basename(config.arch!));
   }
 
   async finish(

@@ -171,7 +171,7 @@ export interface Restorable extends Course {
 
 /** Saves a course to a folder and puts what is read from there into another one. */
 export function carryOver(from: Course, to: Restorable, folder: string): void {
-  writeCheckpoint(folder, from.save(), 0);
+  writeCheckpoint(folder, from.save(), { recordCount: 0, grown: {} });
   const checkpoint = readCheckpoint(folder);
   to.restore(checkpoint, checkpoint.state as Record<string, unknown>);
 }

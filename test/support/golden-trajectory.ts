@@ -41,6 +41,7 @@ const checkpointOf = (tensors: Checkpoint["tensors"]): Checkpoint => ({
   tensors,
   state: null,
   recordCount: 0,
+  grown: {},
   warning: null,
 });
 

@@ -9,7 +9,7 @@ import { RunDirectory } from "../../src/run/directory.js";
 const script = (program: string, folder: string): string => `
   const { RunDirectory } = await import(${JSON.stringify(join(program, "dist/src/run/directory.js"))});
   const run = RunDirectory.open(${JSON.stringify(folder)}, "write");
-  let step = run.hasCheckpoint("last") ? run.resume().state.step : 0;
+  let step = run.resume()?.state.step ?? 0;
   for (;;) {
     step += 1;
     run.appendRecord({ epoch: step });
@@ -52,7 +52,7 @@ export async function killAndResume(
 
   const run = RunDirectory.open(folder, "write");
   try {
-    const { state, tensors, recordCount, warning } = run.resume();
+    const { state, tensors, recordCount, warning } = run.resume()!;
     const { step } = state as { step: number };
     expect(step).toBeGreaterThanOrEqual(reported);
     expect(recordCount).toBe(step);

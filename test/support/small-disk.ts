@@ -21,3 +21,19 @@ export const remount = (at: string, options: string): void => {
 export const unmount = (at: string): void => {
   execFileSync("umount", [at]);
 };
+
+/** Writes a file until not a byte of its disk is left. */
+export function fillDisk(path: string): void {
+  const file = fs.openSync(path, "a");
+  try {
+    for (const size of [65_536, 4096, 1]) {
+      try {
+        for (;;) fs.writeSync(file, Buffer.alloc(size));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+      }
+    }
+  } finally {
+    fs.closeSync(file);
+  }
+}

@@ -89,7 +89,7 @@ describe("what does not fit is refused", () => {
       const maps = Object.fromEntries(
         Object.entries(tensors).map(([group, tensors]) => [group, new Map(tensors)]),
       );
-      return { tensors: maps, state, recordCount: 0, warning: null };
+      return { tensors: maps, state, recordCount: 0, grown: {}, warning: null };
     };
     const state = (course: Restorable) => checkpoint(course).state as Record<string, unknown>;
     expect(codeOf(() => one.restore(checkpoint(two), state(two)))).toBe("CHECKPOINT_DAMAGED");
