@@ -249,5 +249,6 @@ describe("the page's folder", () => {
       expect((await write("grey")).ending).toMatchObject({ status: 0 });
       expect(differences(page, grey)).toEqual([]);
     },
+    600_000,
   );
 });
