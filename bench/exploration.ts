@@ -116,7 +116,7 @@ function byDerivatives(seed: number, measurement: MeasurementKind, method: Recov
 function byTrials(seed: number, flags: z.input<z.ZodObject<typeof trialOptions>>): Outcome {
   const { noisyLoss, judge } = landscape(seed);
   const plan = new TrialPlan(
-    { space: darts, seed, epochs: trials, fits: () => true },
+    { space: darts, seed, epochs: trials, fits: () => true, multiplyAdds: () => 0 },
     z.object(trialOptions).parse(flags),
   );
   const history: Trial[] = [];

@@ -151,12 +151,13 @@ export const presets: Readonly<Record<string, Preset>> = {
   "nas-bench-201": {
     kind: "search",
     description:
-      "search by trials in NAS-Bench-201 on CIFAR-10: 90 short trainings of small networks, about half an hour on a core",
+      "search by trials in NAS-Bench-201 on CIFAR-10: 60 short trainings of small networks, a quarter of an hour on a core",
     values: {
       space: "nas-bench-201",
       method: "ista-trials",
-      epochs: 90,
+      epochs: 60,
       trialSteps: 1000,
+      capacityWeight: 0.5,
       batchSize: 32,
       cells: 9,
       imageSize: 16,

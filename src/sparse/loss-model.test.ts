@@ -140,6 +140,22 @@ describe("scores by rank", () => {
       expect(scores[index]).toBeCloseTo(value, 6);
   });
 
+  it("that are all equal leave the codes at 0, and perturbed ones anywhere", () => {
+    const model = fitLossModel(measurements, Array.from({ length: 9 }, drawn), rankScores(Array(9).fill(1)));
+    expect(model.mean.flatMap((code) => [...code])).toEqual(Array(columns.length * rows).fill(0));
+    const norms = model.perturbed(1, stream).map((code) => Math.hypot(...code));
+    expect(Math.min(...norms)).toBeGreaterThan(0.01);
+  });
+
+  it("are equal for equal losses, and their sum is 0 all the same", () => {
+    const scores = rankScores([7, 1, 7, 7, 0]);
+    expect([scores[2], scores[3]]).toEqual([scores[0], scores[0]]);
+    // Ranks 3 to 5 of those that differ.
+    const [a, , b, c] = rankScores([7, 1, 8, 9, 0]);
+    expect(scores[0]).toBeCloseTo((a + b + c) / 3, 12);
+    expect(scores.reduce((sum, score) => sum + score)).toBeCloseTo(0, 9);
+  });
+
   it("depend on nothing but the order", () => {
     const losses = Array.from({ length: 30 }, () => stream.normal());
     expect(rankScores(losses.map(Math.exp))).toEqual(rankScores(losses));

@@ -42,12 +42,18 @@ export function measure(measurements: readonly Measurement[], supports: Supports
 
 /**
  * Scores of losses by their ranks alone: the lower the loss, the higher the quantile of the normal distribution. One network that fails
- * altogether says no more than that it is the worst. Equal losses have scores in the order in which they came.
+ * altogether says no more than that it is the worst. Equal losses have equal scores: the mean over their ranks.
  */
 export function rankScores(losses: readonly number[]): Float64Array {
-  const scores = new Float64Array(losses.length);
-  const order = [...losses.keys()].sort((a, b) => losses[b] - losses[a] || b - a);
-  for (const [rank, index] of order.entries()) scores[index] = normalQuantile((rank + 0.5) / losses.length);
+  const count = losses.length;
+  const scores = new Float64Array(count);
+  const order = [...losses.keys()].sort((a, b) => losses[b] - losses[a]);
+  for (let start = 0, end = 0; start < count; start = end) {
+    while (end < count && losses[order[end]] === losses[order[start]]) end++;
+    const equal = order.slice(start, end);
+    const sum = equal.reduce((total, _, place) => total + normalQuantile((start + place + 0.5) / count), 0);
+    for (const index of equal) scores[index] = sum / equal.length;
+  }
   return scores;
 }
 
@@ -82,6 +88,9 @@ export function fitLossModel(
       for (let j = 0; j <= i; j++) gram[i * size + j] += deviation * (row[j] - centre[j]);
     }
   }
+
+  // Losses that are all equal say nothing, not that there is nothing to know: the variance that scores have otherwise.
+  if (squares === 0) squares = count;
 
   // The logarithm of the evidence, with the variance of the codes at its own most probable value.
   const fits = noiseRatios.map((noiseRatio) => {

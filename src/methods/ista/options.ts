@@ -91,6 +91,9 @@ export const trialOptions = {
   ).default(0),
   deepSteps: count("training steps of the deeper network").default(150),
   deepPooling: count("side of the squares of pixels that are averaged for the deeper network").default(1),
+  capacityWeight: notNegative(
+    "what the rank of a network's multiply-adds counts beside that of its loss: short trainings favour small networks; 0 = nothing",
+  ).default(0),
   warmupTrials: count("trials at the start whose codes are drawn evenly from all directions", 2).default(24),
   perturbation: notNegative(
     "how far codes are perturbed before a trial is recovered from them: 1 = by what is not known of them yet, 0 = not at all",

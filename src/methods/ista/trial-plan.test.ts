@@ -16,8 +16,14 @@ import { type Trial, TrialPlan } from "./trial-plan.js";
 const schema = z.object(trialOptions);
 const plan = (
   flags: z.input<typeof schema>,
-  { space = nasBench201 as Space, epochs = 40, seed = 1, fits = (_: Selection): boolean => true } = {},
-) => new TrialPlan({ space, seed, epochs, fits }, schema.parse(flags));
+  {
+    space = nasBench201 as Space,
+    epochs = 40,
+    seed = 1,
+    fits = (_: Selection): boolean => true,
+    multiplyAdds = (_: Selection): number => 1,
+  } = {},
+) => new TrialPlan({ space, seed, epochs, fits, multiplyAdds }, schema.parse(flags));
 
 /** Runs a plan to its end on losses that are known. */
 function run(one: TrialPlan, lossOf: (selection: Selection) => number): Trial[] {
@@ -76,6 +82,35 @@ describe("learning", () => {
     const said = one.answer(warm);
     const tried = warm.some(({ selection }) => sameSelection(selection, said));
     expect(sameSelection(history[10].selection, said)).toBe(!tried);
+  });
+});
+
+describe("the capacity's weight", () => {
+  const multiplyAdds = (selection: Selection): number => 10 - lossOf(selection);
+  const ended = (capacityWeight: number, losses: (selection: Selection) => number): number => {
+    const one = plan({ capacityWeight }, { epochs: 60, multiplyAdds });
+    return lossOf(one.answer(run(one, losses)));
+  };
+
+  it("takes the largest network where losses are equal", () => {
+    expect(ended(0.5, () => 1)).toBe(-6);
+  });
+
+  it("below 1 yields to losses that speak for the smallest, above 1 does not", () => {
+    const smallBetter = (selection: Selection) => -lossOf(selection);
+    expect(ended(0.5, smallBetter)).toBeCloseTo(0);
+    expect(ended(2, smallBetter)).toBe(-6);
+  });
+
+  it("counts the same whatever unit sizes have, and nothing at 0", () => {
+    const noisy = (selection: Selection) => selectionKey(selection).length + lossOf(selection);
+    const networks = (flags: z.input<typeof schema>, size: (selection: Selection) => number) =>
+      run(plan(flags, { epochs: 40, multiplyAdds: size }), noisy).map((trial) => trial.selection);
+    const squared = (selection: Selection) => 1000 * multiplyAdds(selection) ** 2;
+    expect(networks({ capacityWeight: 0.5 }, squared)).toEqual(
+      networks({ capacityWeight: 0.5 }, multiplyAdds),
+    );
+    expect(networks({ capacityWeight: 0 }, multiplyAdds)).toEqual(networks({}, () => 1));
   });
 });
 

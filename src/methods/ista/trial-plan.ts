@@ -15,18 +15,6 @@ export interface Trial {
   readonly losses: readonly number[];
 }
 
-/**
- * The higher, the better: sums over the depths of what the ranks of the losses say. A shallow network tells what the architecture can
- * express, a deep one whether it can be trained when there is much of it.
- */
-function scoresOf(trials: readonly Trial[]): Float64Array {
-  const sums = new Float64Array(trials.length);
-  for (const depth of trials[0]?.losses.keys() ?? [])
-    for (const [index, score] of rankScores(trials.map(({ losses }) => losses[depth])).entries())
-      sums[index] += score;
-  return sums;
-}
-
 /** Trials of equal length. The first round explores; in each later one, half as many networks are trained twice as long. */
 export interface Round {
   readonly trials: number;
@@ -41,6 +29,8 @@ export interface TrialTask {
   readonly epochs: number;
   /** Whether a network that keeps these candidates is within the size budget. */
   fits(selection: Selection): boolean;
+  /** Of the network that keeps these candidates, for one image. */
+  multiplyAdds(selection: Selection): number;
 }
 
 /** Draws for one network before the budget is taken to be out of reach. */
@@ -120,7 +110,25 @@ export class TrialPlan {
   model(history: readonly Trial[]): LossModel {
     const trials = history.slice(0, this.rounds[0].trials);
     const supports = trials.map(({ selection }) => selection);
-    return fitLossModel(this.measurements, supports, scoresOf(trials));
+    return fitLossModel(this.measurements, supports, this.scores(trials));
+  }
+
+  /**
+   * The higher, the better: the mean over the depths of what the ranks of the losses say, and with --capacity-weight what the rank of
+   * the size says. A shallow network tells what the architecture can express, a deep one whether it can be trained when there is much of
+   * it; neither is trained long enough to show what its capacity is worth.
+   */
+  private scores(trials: readonly Trial[]): Float64Array {
+    const { capacityWeight } = this.options;
+    const depths = [...(trials[0]?.losses.keys() ?? [])];
+    const parts = depths.map((depth) => rankScores(trials.map(({ losses }) => losses[depth])));
+    const scores = new Float64Array(trials.length);
+    for (const part of parts)
+      for (const [index, score] of part.entries()) scores[index] += score / parts.length;
+    if (capacityWeight === 0) return scores;
+    const sizes = trials.map(({ selection }) => -this.task.multiplyAdds(selection));
+    for (const [index, score] of rankScores(sizes).entries()) scores[index] += capacityWeight * score;
+    return scores;
   }
 
   /** The sparse codes that are recovered from compressed ones. */
@@ -145,7 +153,7 @@ export class TrialPlan {
   private ranked(history: readonly Trial[], round: number): Trial[] {
     const start = this.rounds.slice(0, round).reduce((sum, { trials }) => sum + trials, 0);
     const trials = history.slice(start, start + this.rounds[round].trials);
-    const scores = scoresOf(trials);
+    const scores = this.scores(trials);
     return [...trials.keys()].sort((a, b) => scores[b] - scores[a]).map((index) => trials[index]);
   }
 

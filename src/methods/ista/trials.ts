@@ -75,9 +75,10 @@ export class TrialSearch implements Search {
   /** @throws IstaError NETWORK_SHAPE, BUDGET_IMPOSSIBLE, DATA_SIZE */
   constructor(private readonly context: SearchContext) {
     this.config = context.config as SearchContext["config"] & TrialOptions;
-    const { space } = context;
+    const { space, fits, sizes } = context;
     const { seed, epochs } = this.config;
-    this.plan = new TrialPlan({ space, seed, epochs, fits: context.fits }, this.config);
+    const multiplyAdds = (selection: Selection) => sizeOfSelection(sizes, selection).multAdds;
+    this.plan = new TrialPlan({ space, seed, epochs, fits, multiplyAdds }, this.config);
     this.tried = this.plan.next([]);
     this.answer = this.tried;
     this.depths = this.allDepths();
