@@ -1,10 +1,15 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+
+// Files run side by side, one on each core (vitest would leave one idle): threads of their own would only wait for each other.
+const sideBySide = { OMP_NUM_THREADS: "1", OMP_WAIT_POLICY: "passive" };
 
 const longRun = process.env.ISTA_NAS_LONG_TESTS === "1";
 
 export default defineConfig({
   test: {
     pool: "forks",
+    maxWorkers: availableParallelism(),
     // Configurations are of a method, whatever a test imports besides.
     setupFiles: ["./src/methods/registry.ts"],
     testTimeout: longRun ? 1_800_000 : 120_000,
@@ -17,8 +22,7 @@ export default defineConfig({
           name: "unit",
           include: ["src/**/*.test.ts"],
           exclude: ["src/**/*.long.test.ts"],
-          // Files run side by side, one on each core: threads of their own would only wait for each other.
-          env: { OMP_NUM_THREADS: "1", OMP_WAIT_POLICY: "passive" },
+          env: sideBySide,
         },
       },
       {
@@ -27,8 +31,7 @@ export default defineConfig({
           name: "integration",
           include: ["test/**/*.test.ts"],
           exclude: ["test/tiny.test.ts", "test/**/*.long.test.ts"],
-          // These start training runs of their own, which use every core.
-          fileParallelism: false,
+          env: sideBySide,
         },
       },
       {

@@ -1,5 +1,5 @@
 // The page that `export --format page` writes, opened from the disk in Chromium, beside `predict`.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -18,10 +18,19 @@ import {
 import { writeModel } from "../src/formats/model-file.js";
 import { findChromium, launchChromium } from "./support/chromium.js";
 import { picture } from "./support/data.js";
+import {
+  differences,
+  type Faults,
+  FaultyProgram,
+  faultsLibrary,
+  faultsObstacle,
+  filesOf,
+} from "./support/file-faults.js";
 import { makeModel } from "./support/models.js";
 import { commandLine, fail, succeed } from "./support/program.js";
 
-const { at, call, json } = commandLine();
+const line = commandLine();
+const { at, call, json } = line;
 const chromium = findChromium();
 const classes = ["<b>cat</b>", "dog", "owl & fox", "ship", "tree", "väse"];
 
@@ -210,4 +219,36 @@ describe("the page's folder", () => {
     const runtime = createRequire(import.meta.url).resolve("onnxruntime-web/wasm");
     expect(readFileSync(at("new page/runtime.js"))).toEqual(readFileSync(runtime));
   });
+
+  it.skipIf(faultsObstacle() !== null)(
+    "keeps an earlier page when the disk is full, and a page that was cut off is no obstacle",
+    async () => {
+      const exporting = new FaultyProgram(line.program, faultsLibrary());
+      const page = at("faulty");
+      const write = (model: string, faults?: Faults) =>
+        exporting.perform(
+          ["export", at(`${model}.safetensors`), "--format", "page", "--out", page],
+          page,
+          faults,
+        );
+      const { ending, operations } = await write("grey");
+      expect(ending, ending.err).toMatchObject({ status: 0 });
+      const grey = filesOf(page);
+      const named = (name: string, path: string): number =>
+        operations.find((one) => one.name === name && one.path === path)!.number;
+      const full = await write("colour", { full: [named("half", ".writing-network.js"), 1_000_000] });
+      expect(full.ending).toMatchObject({
+        status: 1,
+        err: expect.stringContaining("error FILE_DISK_FULL: "),
+      });
+      expect(differences(page, grey)).toEqual([]);
+      rmSync(page, { recursive: true });
+      await write("grey", { kill: named("rename", "page.js") });
+      expect([...filesOf(page).keys()]).toContain("page.css");
+      expect([...filesOf(page).keys()]).not.toContain("network.js");
+      expect((await write("grey")).ending).toMatchObject({ status: 0 });
+      expect(differences(page, grey)).toEqual([]);
+    },
+    600_000,
+  );
 });

@@ -21,6 +21,7 @@ import {
   temporaryPrefix,
   writeFileAtomic,
   writeFileAtomicBy,
+  writeFilesAtomic,
   writeFully,
   writePieces,
 } from "./files.js";
@@ -165,6 +166,36 @@ describe("atomic writes", () => {
 
   it("says that the folder is missing", () => {
     expect(codeOf(() => writeFileAtomic(at("no/a"), ""))).toBe("FILE_NOT_FOUND");
+  });
+
+  it("leaves devices and pipes where they are", () => {
+    fs.symlinkSync("/dev/full", at("device"));
+    execFileSync("mkfifo", [at("pipe")]);
+    for (const name of ["device", "pipe"])
+      expect(codeOf(() => writeFileAtomic(at(name), "x"))).toBe("FILE_KIND");
+    expect(codeOf(() => writeFilesAtomic(folder, { a: "x", pipe: "x" }))).toBe("FILE_KIND");
+    expect(fs.readdirSync(folder).sort()).toEqual(["device", "pipe"]);
+    expect(fs.lstatSync(at("device")).isSymbolicLink()).toBe(true);
+    expect(fs.statSync(at("pipe")).isFIFO()).toBe(true);
+  });
+
+  it("writes thousands of pieces, empty ones included, as one file", () => {
+    const pieces = Array.from({ length: 5000 }, (_, index) => Buffer.alloc(index % 7, index % 251));
+    const whole = Buffer.concat(pieces);
+    const { bytes, sha256 } = writePieces(at("pieces"), pieces);
+    expect(fs.readFileSync(at("pieces")).equals(whole)).toBe(true);
+    expect({ bytes, sha256 }).toEqual(hashFile(at("pieces")));
+    expect(bytes).toBe(whole.length);
+  });
+
+  it("files that belong together are all new, or all as they were", () => {
+    writeFilesAtomic(folder, { a: "old a", b: Buffer.from("old b") });
+    expect(codeOf(() => writeFilesAtomic(folder, { a: "new a", "no/b": "new b" }))).toBe("FILE_NOT_FOUND");
+    expect(fs.readFileSync(at("a"), "utf8")).toBe("old a");
+    writeFilesAtomic(folder, { a: "new a", c: "new c" });
+    const contents = ["a", "b", "c"].map((name) => fs.readFileSync(at(name), "utf8"));
+    expect(contents).toEqual(["new a", "old b", "new c"]);
+    expect(fs.readdirSync(folder).sort()).toEqual(["a", "b", "c"]);
   });
 });
 

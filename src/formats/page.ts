@@ -38,9 +38,11 @@ export function checkPageFolder(folder: string): void {
   if (!status.isDirectory())
     throw new IstaError("FILE_KIND", `--out ${folder}: expected a folder, got a file`);
   const names = onFile("read", folder, () => fs.readdirSync(folder));
-  if (names.includes(networkFile)) return;
-  // Empty, or a page that was cut off.
-  if (names.every((name) => pageFiles.includes(name) || name.startsWith(temporaryPrefix))) return;
+  if (names.length === 0 || names.includes(networkFile)) return;
+  // One that was cut off: its network, which gets its name last, is there under a temporary one.
+  const isUnfinished = (name: string): boolean => name.startsWith(temporaryPrefix);
+  if (names.some(isUnfinished) && names.every((name) => isUnfinished(name) || pageFiles.includes(name)))
+    return;
   throw new IstaError(
     "FILE_EXISTS",
     `--out ${folder}: expected a new or empty folder, or an earlier page, it holds something else; choose another name`,

@@ -65,8 +65,20 @@ describe("signals", () => {
     );
   }
 
-  it.each(["SIGINT", "SIGTERM"] as const)("the first %s lets the step finish and save", async (signal) => {
-    expect(await play(loop(20), [signal])).toEqual([["ready", `asked by ${signal}`, "saved"], 130]);
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "the first %s lets the step finish and save",
+    async (signal) => {
+      expect(await play(loop(20), [signal])).toEqual([["ready", `asked by ${signal}`, "saved"], 130]);
+    },
+  );
+
+  it("a hang-up that is told again, and a wish to end after it, are no impatience", async () => {
+    const signals: NodeJS.Signals[] = ["SIGHUP", "SIGHUP", "SIGTERM"];
+    const child = loop(300);
+    const played = play(child, [signals.shift()!]);
+    await new Promise<void>((resolve) => child.stdout!.on("data", (data) => /asked/.test(data) && resolve()));
+    for (const signal of signals) child.kill(signal);
+    expect(await played).toEqual([["ready", "asked by SIGHUP", "saved"], 130]);
   });
 
   it("the second quits at once", async () => {
