@@ -19,7 +19,18 @@ const search = [
     "--limit-train",
     "96",
   ],
-  ...["--limit-test", "32", "--batch-size", "16", "--epochs", "3", "--code-learning-rate", "0.03"],
+  ...[
+    "--limit-test",
+    "32",
+    "--batch-size",
+    "16",
+    "--epochs",
+    "3",
+    "--code-learning-rate",
+    "0.03",
+    "--log-every",
+    "2",
+  ],
 ];
 
 it("draws and tables runs at their end and when asked", () => {
@@ -58,6 +69,9 @@ it("draws and tables runs at their end and when asked", () => {
   expect(column("step")).toEqual(["3", "6", "9", "12", "3", "6", "9"]);
   expect(column("loss").slice(0, 3).map(Number)).toEqual(records.map((line) => JSON.parse(line).loss));
   expect(json("runs", "export", "seed-0")[3]).toMatchObject({ run: "seed-0", seed: 0, step: 12, loss: 9 });
+  expect(json("runs", "export", "seed-1", "--steps").map(({ step }: { step: number }) => step)).toEqual([
+    ...[2, 4, 6, 8],
+  ]);
   call("runs", "export", "seed-1", "--out", at("table.csv"));
   expect(parseCsv(readFileSync(at("table.csv"), "utf8"), "table.csv")).toHaveLength(4);
 });

@@ -7,7 +7,7 @@ import { curvesFileName, drawCurves, figuresOf } from "../course/figures.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import { formatCsv } from "../formats/csv.js";
 import { RunDirectory } from "../run/directory.js";
-import { epochRecords, flatRows, tableOf } from "../run/rows.js";
+import { epochRecords, flatRows, stepRecords, tableOf } from "../run/rows.js";
 import { groupBySeed } from "../study/compare.js";
 import { findRun } from "./find-run.js";
 import { printResult, wantsJson } from "./frame.js";
@@ -27,6 +27,7 @@ export function registerRunFigures(runs: Command): void {
     .command("export")
     .description("print what was recorded: a row for each epoch of each run, as CSV or with --json");
   write.argument("<runs...>", "run directories, or their names in ./runs");
+  write.option("--steps", "a row for every few steps instead, as --log-every of the run had it", false);
   write.option("--out <file>", "into a file instead of standard output");
   write.action((names: string[]) => exportRuns(write, names));
 }
@@ -66,8 +67,9 @@ async function drawTogether(paths: readonly string[], out = curvesFileName): Pro
 }
 
 function exportRuns(command: Command, names: readonly string[]): void {
-  const { out } = command.opts<{ out?: string }>();
-  const records = names.flatMap((name) => epochRecords(RunDirectory.open(findRun(name), "read")));
+  const { out, steps } = command.opts<{ out?: string; steps: boolean }>();
+  const recordsOf = steps ? stepRecords : epochRecords;
+  const records = names.flatMap((name) => recordsOf(RunDirectory.open(findRun(name), "read")));
   const text = wantsJson(command) ? jsonText(records) : formatCsv(tableOf(flatRows(records)));
   if (out === undefined) {
     process.stdout.write(text);

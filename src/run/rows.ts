@@ -1,6 +1,8 @@
 // The records of runs as rows of plain values, for spreadsheets and programs that follow experiments.
+import { join } from "node:path";
 import type { RunDirectory } from "./directory.js";
-import type { JsonObject } from "./records.js";
+import { stepsFileName } from "./growing-files.js";
+import { type JsonObject, readRecords } from "./records.js";
 
 export type Row = ReadonlyMap<string, string | number | boolean | null>;
 
@@ -39,6 +41,17 @@ export function epochRecords(run: RunDirectory): EpochRecord[] {
     step += steps ?? Math.ceil((images ?? 0) / batchSize);
     return { run: run.name, kind, seed, step, ...record };
   });
+}
+
+/** The rows of `--log-every` with the run that they are of; none where the run has none. @throws IstaError RUN_DAMAGED */
+export function stepRecords(run: RunDirectory): JsonObject[] {
+  const { kind, seed } = run.meta;
+  return readRecords(join(run.path, stepsFileName)).records.map((row) => ({
+    run: run.name,
+    kind,
+    seed,
+    ...row,
+  }));
 }
 
 /** Epochs as rows with a column for every value. */
