@@ -1,7 +1,7 @@
 // What all commands share: how they print, how errors and exit statuses come out, how help and misspelt names look.
 import { Command, CommanderError } from "commander";
 import { IstaError } from "../base/errors.js";
-import { printable, styled } from "../base/terminal.js";
+import { printable, printableJson, printableLines, styled } from "../base/terminal.js";
 
 /** Flags that every command has. */
 export interface GlobalOptions {
@@ -47,7 +47,17 @@ export const wantsQuiet = (command: Command): boolean =>
 
 /** Prints a command's result: as one JSON value with `--json`, as text otherwise. */
 export function printResult(command: Command, value: unknown, text: () => string): void {
-  process.stdout.write(`${wantsJson(command) ? JSON.stringify(value, null, 2) : text()}\n`);
+  print(`${wantsJson(command) ? printableJson(value, 2) : text()}\n`);
+}
+
+/** The way to standard output for all results: nothing in them steers the terminal. */
+export function print(text: string): void {
+  process.stdout.write(printableLines(text));
+}
+
+/** Tells on standard error what is to be known. */
+export function note(text: string): void {
+  process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${printable(text)}\n`);
 }
 
 /** The error as an IstaError: wrong usage found by commander, or a mistake of ours. */
@@ -73,11 +83,11 @@ export function reportError(error: unknown, { json, verbose }: GlobalOptions): n
   const showStack = verbose || ista.code === "INTERNAL";
   if (json) {
     const body = { code: ista.code, message: ista.message, ...(showStack ? { stack } : {}) };
-    process.stderr.write(`${JSON.stringify({ error: body })}\n`);
+    process.stderr.write(`${printableJson({ error: body })}\n`);
   } else {
     const label = styled(`error ${ista.code}`, "red", process.stderr);
-    const tail = showStack ? `${stack}\n` : "";
-    process.stderr.write(`${label}: ${printable(ista.message).replace(/\s*\n\s*/g, " ")}\n${tail}`);
+    const tail = showStack ? printableLines(`${stack}\n`) : "";
+    process.stderr.write(`${label}: ${printable(ista.message)}\n${tail}`);
   }
   return ista.exitStatus;
 }

@@ -8,7 +8,13 @@ import { normalisationTables } from "./image-set.js";
 import type { PictureShape } from "./picture.js";
 import { PictureCache, usualCacheBytes } from "./picture-cache.js";
 import { type PictureAugmentation, type PictureBatch, PicturePool } from "./picture-pool.js";
-import type { Batch, BatchSource, Normalisation, PictureList } from "./types.js";
+import {
+  type Batch,
+  type BatchSource,
+  largestImageSide,
+  type Normalisation,
+  type PictureList,
+} from "./types.js";
 
 export interface FolderSourceOptions extends BatchPlanOptions {
   /** The images that are made, with sides that are multiples of 4. */
@@ -47,10 +53,10 @@ export class FolderBatchSource implements BatchSource {
   ) {
     const { shape, normalisation, workers = Math.min(8, Math.max(1, usefulThreads() - 1)) } = options;
     for (const side of [shape.height, shape.width]) {
-      if (Number.isInteger(side) && side >= 4 && side % 4 === 0 && side <= 4096) continue;
+      if (Number.isInteger(side) && side >= 4 && side % 4 === 0 && side <= largestImageSide) continue;
       throw new IstaError(
         "DATA_SIZE",
-        `pictures: expected an image size that is a multiple of 4 up to 4096, got ${side}`,
+        `pictures: expected an image size that is a multiple of 4 up to ${largestImageSide}, got ${side}`,
       );
     }
     normalisationTables(normalisation, shape.channels);

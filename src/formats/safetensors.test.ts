@@ -83,7 +83,7 @@ describe("the format", () => {
     const length = Number(written.readBigUInt64LE());
     expect(length % 8).toBe(0);
     const text = written.subarray(8, 8 + length).toString();
-    expect(text.trimEnd()).toBe(
+    expect(text.trimEnd().replace(/,"ista-nas.sha256":"[0-9a-f]{64}"/, "")).toBe(
       '{"__metadata__":{"format":"pt"},"steps":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"b":{"dtype":"F32","shape":[2],"data_offsets":[12,20]}}',
     );
     expect(written.subarray(8 + length)).toEqual(

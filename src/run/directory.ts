@@ -23,6 +23,7 @@ import {
 } from "./checkpoint.js";
 import { takeLock } from "./lock.js";
 import { hostFacts, newFolder, type RunPlace } from "./new-folder.js";
+import { requirePlain } from "./plain.js";
 import { appendRecord, type JsonObject, readRecords, truncateRecords } from "./records.js";
 import {
   formatVersion,
@@ -142,7 +143,7 @@ export class RunDirectory {
   /**
    * Opens the folder of a run.
    * @param access `write` locks it, removes what cut-off writes left and repairs a torn last record; `read` only looks.
-   * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, RUN_LOCKED
+   * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, RUN_LOCKED, FILE_LINK
    */
   static open(path: string, access: "read" | "write"): RunDirectory {
     const absolute = resolve(path);
@@ -152,6 +153,7 @@ export class RunDirectory {
         `${path}: expected a run directory, it has no meta.json; \`ista-nas runs list\` shows them`,
       );
     }
+    requirePlain(absolute);
     const meta = parseRunFile(join(absolute, "meta.json"), metaSchema);
     const release = access === "write" ? takeLock(absolute) : null;
     try {

@@ -9,6 +9,7 @@ import type { SearchConfig } from "../config/config.js";
 import { isFinished, trainingPath } from "../run/go-on.js";
 import { takeLock } from "../run/lock.js";
 import { newFolder } from "../run/new-folder.js";
+import { requirePlain } from "../run/plain.js";
 import { formatVersion, parseRunFile } from "../run/summary.js";
 import { changeOfPlan, planSchema, type ResolvedArm, resolveArms, type StudyPlan } from "./plan.js";
 
@@ -54,6 +55,7 @@ export function readPlan(folder: string): StudyPlan {
       "RUN_NOT_FOUND",
       `${folder}: expected the folder of a study, it has no ${studyFileName}`,
     );
+  requirePlain(folder);
   return planSchema.parse(parseRunFile(join(folder, studyFileName), studySchema));
 }
 
@@ -102,6 +104,7 @@ export function openStudy(plan: StudyPlan, place: { out: string | null; name: st
   const named = place.out ?? (place.name === null ? null : join("runs", place.name));
   const path =
     named !== null && isStudy(named) ? resolve(named) : newFolder({ kind: "study", out: named ?? undefined });
+  requirePlain(path, [...arms.keys()]);
   const release = takeLock(path, "study");
   try {
     onFile("clean up", path, () => removeUnfinished(path));
