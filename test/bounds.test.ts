@@ -13,9 +13,9 @@ import { type Call, commandLine, fail, succeed } from "./support/program.js";
 const line = commandLine();
 const { at } = line;
 
-/** Reports the largest resident memory of a process when it ends, in KiB. */
+/** Keeps what the system says of a process when it ends: its resource usage would begin with that of the tests' own process. */
 const reporter =
-  'process.on("exit",()=>process.getBuiltinModule("fs").writeFileSync(process.env.PEAK_FILE,String(process.resourceUsage().maxRSS)))';
+  'import fs from "node:fs";process.on("exit",()=>fs.writeFileSync(process.env.PEAK_FILE,fs.readFileSync("/proc/self/status")))';
 
 interface Measured extends Call {
   readonly mebibytes: number;
@@ -41,7 +41,7 @@ function within(mebibytes: number, ...words: string[]): Measured {
     },
   );
   const seconds = (performance.now() - begun) / 1000;
-  const found = Number(readFileSync(at("peak"), "utf8")) / 1024;
+  const found = Number(/VmHWM:\s*(\d+) kB/.exec(readFileSync(at("peak"), "utf8"))![1]) / 1024;
   console.log(`${words.slice(0, 3).join(" ")}: ${found.toFixed(0)} MiB, ${seconds.toFixed(1)} s`);
   return { status, out: stdout, err: stderr, mebibytes: found, seconds };
 }
@@ -52,8 +52,8 @@ const engineLimit = 1500;
 
 function expectBounded({ mebibytes, seconds }: Measured, limit: number): void {
   expect(mebibytes).toBeLessThan(limit);
-  // Beside other tests on a loaded machine; without bounds it was minutes, or the end of the memory.
-  expect(seconds).toBeLessThan(60);
+  // Some seconds, or many on a machine that others work on, too; without bounds it was minutes, or the end of the memory.
+  expect(seconds).toBeLessThan(120);
 }
 
 const model = makeModel({ classes: ["cat", "dog"] });
@@ -67,7 +67,7 @@ beforeAll(async () => {
   writeModel(at("model.safetensors"), model);
 }, 120_000);
 
-describe("a model file", () => {
+describe("a model file", { timeout: 600_000 }, () => {
   it("of images of 8,192 pixels is refused, and one of 4,096 where the memory is not there", () => {
     const [[key, text]] = Object.entries(modelMetadata(model));
     const sized = (side: number): string => text.replace(/"image(Height|Width)":16/g, `"image$1":${side}`);
@@ -126,7 +126,7 @@ describe("a model file", () => {
   });
 });
 
-describe("runs list", () => {
+describe("runs list", { timeout: 600_000 }, () => {
   it.each([
     [
       "60 MB",
@@ -138,11 +138,11 @@ describe("runs list", () => {
     writeFileSync(at("runs/huge/meta.json"), bytes);
     const came = within(plainLimit, "runs", "list");
     expect(succeed(came)).toMatch(/huge .*unreadable .*FILE_TOO_LARGE/);
-    expectBounded(came, 250);
+    expectBounded(came, 200);
   });
 });
 
-describe("pictures", () => {
+describe("pictures", { timeout: 600_000 }, () => {
   it("of 100 megapixels each are decoded one after the other, in every thread", async () => {
     const flat = sharp({ create: { width: 10_000, height: 10_000, channels: 3, background: "#456789" } });
     const png = await flat.clone().png().toBuffer();
@@ -153,12 +153,12 @@ describe("pictures", () => {
       for (let k = 0; k < 5; k++)
         writeFileSync(at("huge", name, `${k}.${i ? "png" : "jpg"}`), i ? png : turned);
     }
-    const predicted = within(2500, "predict", "model.safetensors", "huge/cat", "huge/dog", "--json");
+    const predicted = within(engineLimit, "predict", "model.safetensors", "huge/cat", "huge/dog", "--json");
     expect(JSON.parse(succeed(predicted))).toHaveLength(10);
-    const evaluated = within(2500, "eval", "model.safetensors", "--data", "huge", "--json");
+    const evaluated = within(engineLimit, "eval", "model.safetensors", "--data", "huge", "--json");
     expect(JSON.parse(succeed(evaluated)).count).toBe(10);
-    for (const { mebibytes } of [predicted, evaluated]) expect(mebibytes).toBeLessThan(1300);
-  }, 400_000);
+    for (const { mebibytes } of [predicted, evaluated]) expect(mebibytes).toBeLessThan(900);
+  });
 
   it("that are drawings are refused: references to references have no end", () => {
     const levels = Array.from(

@@ -126,14 +126,30 @@ const commands: (readonly string[])[] = [
 ];
 
 describe("a hostile run directory", () => {
-  it.each(commands)("%j %j %j", (...words) => {
-    const given = words.filter((word) => word !== undefined);
-    for (const flags of [[], ["--json"], ["--verbose"]]) {
+  it.each(commands)(
+    "%j %j %j",
+    (...words) => {
+      const given = words.filter((word) => word !== undefined);
       // Two forms of output at once are a usage error, which is an output as well.
-      const came = call(...given, ...flags);
-      expectTame(came, [...given, ...flags]);
-      expect(came.err).not.toContain("INTERNAL");
-      expect(came.status, came.err).not.toBe(null);
+      for (const flags of [[], ["--json"]]) {
+        const came = call(...given, ...flags);
+        expectTame(came, [...given, ...flags]);
+        expect(came.err).not.toContain("INTERNAL");
+        expect(came.status, came.err).not.toBe(null);
+      }
+    },
+    300_000,
+  );
+
+  it("shows nothing with the stacks of errors either", () => {
+    for (const words of [
+      ["arch", "show", hostile],
+      ["data", "verify", place],
+      ["study", "config.json"],
+    ]) {
+      const came = call(...words, "--verbose");
+      expectTame(came, words);
+      expect(came.err).toMatch(/\n {4}at /);
     }
   });
 

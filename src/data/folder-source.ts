@@ -45,6 +45,8 @@ export class FolderBatchSource implements BatchSource {
   private readonly plan: BatchPlan;
   private readonly pool: PicturePool;
   private readonly cache: PictureCache;
+  /** For each picture of the list 1 where it was read without fault: later epochs take less trouble. */
+  private readonly whole: Uint8Array;
 
   /** Throws USAGE, DATA_EMPTY (no batch can be made), DATA_SIZE. Threads start with the first batch. */
   constructor(
@@ -61,6 +63,7 @@ export class FolderBatchSource implements BatchSource {
     }
     normalisationTables(normalisation, shape.channels);
     this.plan = new BatchPlan(options.indices ?? list.count, options);
+    this.whole = new Uint8Array(list.count);
     this.batchCount = this.plan.batchCount;
     this.exampleCount = this.plan.exampleCount;
     this.channels = shape.channels;
@@ -80,6 +83,7 @@ export class FolderBatchSource implements BatchSource {
       paths,
       shape,
       kept: paths.map((path) => this.cache.get(path)),
+      whole: indices.map((image) => this.whole[image] === 1),
       keepMore: this.cache.hasRoom,
       normalisation,
       augmentation,
@@ -90,6 +94,8 @@ export class FolderBatchSource implements BatchSource {
     const labels = Int32Array.from(indices, (image) => this.list.labels[image]);
     for (const { position, picture } of made.kept) this.cache.keep(paths[position], picture);
     for (const { position, reason } of made.broken) this.broken.set(paths[position], reason);
+    for (const image of indices) this.whole[image] = 1;
+    for (const { position } of made.broken) this.whole[indices[position]] = 0;
     if (made.broken.length === 0) return { images: made.images, labels, count: labels.length };
     return withoutBroken(made, labels);
   }

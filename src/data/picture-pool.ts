@@ -21,6 +21,8 @@ export interface PictureJob {
   readonly shape: PictureShape;
   /** What was kept of a picture, by position. */
   readonly kept: readonly (KeptPicture | undefined)[];
+  /** Whether a picture was read before without fault, by position. */
+  readonly whole: readonly boolean[];
   /** Whether pictures that are reduced are wanted back, to be kept. */
   readonly keepMore: boolean;
   readonly normalisation: Normalisation;

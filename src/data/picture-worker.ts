@@ -40,7 +40,7 @@ async function makeBatch(job: PictureJob): Promise<PictureReply> {
         const before = job.kept[position];
         const picture =
           before === undefined
-            ? await openReduced(path, contentOf(shape), folderFormats)
+            ? await openReduced(path, contentOf(shape), folderFormats, job.whole[position])
             : fromKept(path, before);
         if (before === undefined && picture.reduced && job.keepMore)
           kept.push({ position, picture: toKept(picture) });

@@ -89,8 +89,13 @@ function isDrawing(bytes: Uint8Array): boolean {
 /**
  * Reads a picture file and its header. Without `formats` anything of pixels that sharp reads is accepted.
  * Throws DATA_PICTURE, DATA_LIMIT (too many pixels) and FILE_* errors that name the file.
+ * @param isWhole known from an earlier time: the data of a JPEG are not compared with its header again
  */
-export async function openPicture(path: string, formats?: readonly string[]): Promise<Picture> {
+export async function openPicture(
+  path: string,
+  formats?: readonly string[],
+  isWhole = false,
+): Promise<Picture> {
   const bytes = readBytes(path, maximumPictureBytes);
   const sharp = loadSharp();
   const wanted = `a picture (${formats?.join(", ") ?? "of a format that sharp reads"})`;
@@ -107,7 +112,7 @@ export async function openPicture(path: string, formats?: readonly string[]): Pr
       );
     }
     if (format !== "jpeg") return { path, bytes, width, height };
-    const problem = jpegProblem(bytes);
+    const problem = isWhole ? null : jpegProblem(bytes);
     if (problem !== null) throw new Error(problem);
     return { path, bytes, width, height, ...(isProgressive ? { failOn: "warning" } : {}) };
   } catch (cause) {
@@ -127,8 +132,9 @@ export async function openReduced(
   path: string,
   size: PixelSize,
   formats?: readonly string[],
+  isWhole = false,
 ): Promise<Picture> {
-  const picture = await openPicture(path, formats);
+  const picture = await openPicture(path, formats, isWhole);
   const { bytes, ...sides } = picture;
   const scale = usefulSide(size) / Math.min(sides.width, sides.height);
   if (scale >= 1) return picture;

@@ -31,7 +31,7 @@ async function outcome(seed: number): Promise<string> {
     const sum = classes.reduce((total, { probability }) => total + probability, 0);
     expect(sum).toBeCloseTo(1, 10);
     // Which also measures how long images take.
-    if (seed % 16 > 0) return "used";
+    if (seed % 32 > 0) return "used";
     const request = { data: `${folder}/data`, batchSize: 2, limit: null, skipBroken: false };
     const { loss, top1 } = await evaluateModel(opened, { ...request, threads: 1, device: "cpu" });
     expect(Number.isFinite(loss) && top1 >= 0 && top1 <= 1).toBe(true);
@@ -78,7 +78,7 @@ it("242 files with damaged tensors", async () => {
   console.log(Object.fromEntries(counts), `${overflowed} by overflow alone`);
   expect(counts.get("used")).toBeGreaterThan(20);
   expect(overflowed).toBeGreaterThan(5);
-});
+}, 600_000);
 
 it("every variance below zero, every mean at the end of float32: the layer is named", async () => {
   const norms = [...model.weights.keys()].filter((name) => name.endsWith(".running_var"));
@@ -135,7 +135,7 @@ it("80 files with other statistics of images in the metadata", async () => {
   }
   console.log(Object.fromEntries(counts));
   expect(counts.get("MODEL_FILE")).toBeGreaterThan(40);
-});
+}, 600_000);
 
 it("the same file gives the same figures with and without its checksum", async () => {
   writeModel(path, model);
