@@ -12,6 +12,7 @@ const { at, call } = commandLine();
 const hostile = "x\u001b[2J\u009b2J\r\nFORGED: all is well\u2028FORGED\u202egnp.\u2066\u0007";
 // File names hold no more than 255 bytes, and those of classes no control characters.
 const place = "run\u001b[2J\nFORGED\u202e";
+const second = `second${place}`;
 const turned = "cat\u202egod\u2066";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are looked for
@@ -48,7 +49,7 @@ beforeAll(async () => {
   const model = readModel(at(place, "model.safetensors"));
   writeModel(at(place, "model.safetensors"), {
     ...model.description!,
-    classes: [hostile, "dog"],
+    classes: [turned, "dog"],
     weights: model.weights,
   });
   change("summary.json", (summary) => {
@@ -67,7 +68,12 @@ beforeAll(async () => {
   });
   const records = readFileSync(at(place, "metrics.jsonl"), "utf8");
   writeFileSync(at(place, "metrics.jsonl"), `${records}${JSON.stringify({ [hostile]: hostile })}\n`);
-  cpSync(at(place), at(`second${place}`), { recursive: true });
+  cpSync(at(place), at(second), { recursive: true });
+  writeModel(at(second, "model.safetensors"), {
+    ...model.description!,
+    classes: [hostile, "dog"],
+    weights: model.weights,
+  });
   writeFileSync(at("config.json"), JSON.stringify({ data: hostile, [hostile]: hostile }));
   writeFileSync(at("fine.json"), JSON.stringify({ data: hostile, name: hostile }));
   writeFileSync(at("genotype.txt"), `Genotype(${hostile})`);
@@ -81,13 +87,15 @@ const commands: (readonly string[])[] = [
   ["runs", "list", place],
   ["runs", "show", place],
   ["runs", "show", `no${place}`],
-  ["runs", "compare", place, `second${place}`],
+  ["runs", "compare", place, second],
   ["runs", "compare", place, "--table", "table.csv"],
   ["eval", place, "--data", "data"],
   ["eval", place],
+  ["eval", second, "--data", "data"],
   ["predict", place, `${place}.png`],
-  ["predict", place, `${place}.png`, "--csv"],
-  ["predict", place, `broken${place}.png`, `${place}.png`, "--skip-broken"],
+  ["predict", second, `${place}.png`],
+  ["predict", second, `${place}.png`, "--csv"],
+  ["predict", second, `broken${place}.png`, `${place}.png`, "--skip-broken"],
   ["predict", place, `no${place}.png`],
   ["export", place, "--format", "onnx"],
   ["export", place, "--format", "page"],
@@ -109,7 +117,7 @@ const commands: (readonly string[])[] = [
   ["search", "--resume", place],
   ["search", "--config", "config.json"],
   ["search", "--plugin", `${place}.mjs`],
-  ["study", "report", place, `second${place}`],
+  ["study", "report", place, second],
   ["study", "report", place, "--format", "markdown"],
   ["study", "report", place, "--format", "csv"],
   ["study", "config.json"],
@@ -158,7 +166,7 @@ describe("a hostile run directory", () => {
       const svg = readFileSync(at(place, name), "utf8");
       expect(steering.exec(svg)?.[0]).toBe(undefined);
     }
-    expect(readFileSync(at(place, "confusion.svg"), "utf8")).toContain("x\\x1b[2J");
+    expect(readFileSync(at(place, "confusion.svg"), "utf8")).toContain("cat\\u202egod");
     expect(readFileSync(at(`${place}.svg`), "utf8")).toContain("run\\x1b[2J\\nFORGED");
     const page = at(place, "page");
     const own = readdirSync(page).filter((name) => /\.html$|^network\.js$/.test(name));
@@ -169,8 +177,9 @@ describe("a hostile run directory", () => {
 
   it("is what the commands have read", () => {
     expect(call("runs", "show", place).out).toContain("x\\x1b[2J\\x9b2J\\r\\nFORGED: all is well\\u2028");
-    expect(call("eval", place, "--data", "data").err).toContain("FORGED");
-    const [{ picture: name, classes }] = JSON.parse(call("predict", place, `${place}.png`, "--json").out);
+    expect(call("eval", place, "--data", "data").out).toContain("cat\\u202egod\\u2066 ");
+    expect(call("eval", second, "--data", "data").err).toContain("FORGED");
+    const [{ picture: name, classes }] = JSON.parse(call("predict", second, `${place}.png`, "--json").out);
     expect(name).toBe(`${place}.png`);
     expect(classes.map((one: { name: string }) => one.name).sort()).toEqual(["dog", hostile]);
   });

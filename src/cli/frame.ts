@@ -70,6 +70,12 @@ function asIstaError(error: unknown): IstaError {
   return new IstaError("INTERNAL", message, { cause: error });
 }
 
+/** What an error says on one line, and where it came about: a message of several lines would pass for more than it is. */
+function stackOf({ name, message, stack = "" }: Error): string {
+  const frames = stack.split("\n").filter((line) => /^ {4}at /.test(line));
+  return [`${name}: ${printable(message)}`, ...frames].join("\n");
+}
+
 /** Reports an error in one line (with its stack if wanted, as JSON if wanted) and returns the exit status. */
 export function reportError(error: unknown, { json, verbose }: GlobalOptions): number {
   if (error instanceof CommanderError) {
@@ -78,7 +84,8 @@ export function reportError(error: unknown, { json, verbose }: GlobalOptions): n
     if (error.code === "commander.help") return 2;
   }
   const ista = asIstaError(error);
-  const stack = ista.cause instanceof Error ? `${ista.stack}\ncaused by ${ista.cause.stack}` : ista.stack;
+  const stack =
+    ista.cause instanceof Error ? `${stackOf(ista)}\ncaused by ${stackOf(ista.cause)}` : stackOf(ista);
   // A mistake of ours is always shown with its stack: it is what a report needs.
   const showStack = verbose || ista.code === "INTERNAL";
   if (json) {

@@ -147,7 +147,7 @@ export function formatMarkdown(report: Report): string {
   return `${[`# ${title}`, ...rest, ...(list.length > 0 ? [list.join("\n")] : [])].join("\n\n")}\n`;
 }
 
-const field = (value: number | string | null | undefined): string => String(value ?? "");
+const field = (value: number | string | null | undefined): string => printable(String(value ?? ""));
 
 /** A row for each arm; empty where there is nothing. */
 export function formatArmsCsv({ arms, differences, column, baseline, paired }: Report): string {
