@@ -76,6 +76,22 @@ beforeAll(async () => {
   });
   writeFileSync(at("config.json"), JSON.stringify({ data: hostile, [hostile]: hostile }));
   writeFileSync(at("fine.json"), JSON.stringify({ data: hostile, name: hostile }));
+  const study = {
+    ...{ formatVersion: 1, created: hostile, command: [hostile], version: hostile, name: hostile },
+    ...{ common: { [hostile]: hostile }, arms: { random: { [hostile]: hostile } }, seeds: [1] },
+    ...{ baseline: hostile, plugins: [`./${place}.mjs`] },
+  };
+  for (const [name, value] of [
+    ["study", study],
+    [
+      "plain-study",
+      { ...study, common: {}, arms: { random: { method: "random", data: hostile } }, plugins: [] },
+    ],
+    ["outside-study", { ...study, arms: { [`../${place}`]: {} }, plugins: [] }],
+  ] as const) {
+    mkdirSync(at(name));
+    writeFileSync(at(name, "study.json"), JSON.stringify(value));
+  }
   writeFileSync(at("genotype.txt"), `Genotype(${hostile})`);
   writeFileSync(at("table.csv"), `architecture,${JSON.stringify(hostile)}\n${JSON.stringify(hostile)},50\n`);
   writeFileSync(at(`${place}.png`), await picture(12, 12, "png"));
@@ -122,6 +138,11 @@ const commands: (readonly string[])[] = [
   ["study", "report", place, "--format", "csv"],
   ["study", "config.json"],
   ["study", "--resume", place],
+  ["study", "--resume", "study"],
+  ["study", "--resume", "plain-study"],
+  ["study", "--resume", "outside-study"],
+  ["study", "report", "plain-study"],
+  ["study", "archive", "plain-study", "--out", `archive${place}`],
   ["data", "verify", "data"],
   ["data", "verify", place],
   ["data", "download", hostile],

@@ -11,7 +11,14 @@ import { takeLock } from "../run/lock.js";
 import { newFolder } from "../run/new-folder.js";
 import { requirePlain } from "../run/plain.js";
 import { formatVersion, parseRunFile } from "../run/summary.js";
-import { changeOfPlan, planSchema, type ResolvedArm, resolveArms, type StudyPlan } from "./plan.js";
+import {
+  changeOfPlan,
+  planSchema,
+  type ResolvedArm,
+  requireArmNames,
+  resolveArms,
+  type StudyPlan,
+} from "./plan.js";
 
 const studyFileName = "study.json";
 
@@ -47,7 +54,7 @@ export const isStudy = (path: string): boolean => existsSync(join(path, studyFil
 
 /**
  * The plan of the study in a folder.
- * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, FILE_JSON
+ * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, FILE_JSON, FILE_LINK, CONFIG_VALUE
  */
 export function readPlan(folder: string): StudyPlan {
   if (!isStudy(folder))
@@ -56,7 +63,11 @@ export function readPlan(folder: string): StudyPlan {
       `${folder}: expected the folder of a study, it has no ${studyFileName}`,
     );
   requirePlain(folder);
-  return planSchema.parse(parseRunFile(join(folder, studyFileName), studySchema));
+  const file = join(folder, studyFileName);
+  const plan = planSchema.parse(parseRunFile(file, studySchema));
+  // It may be somebody else's, and names of arms become paths.
+  requireArmNames(Object.keys(plan.arms), file);
+  return plan;
 }
 
 /** The study of a plan that lies in a folder. @throws IstaError CONFIG_* */
