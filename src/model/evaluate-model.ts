@@ -108,11 +108,13 @@ export async function evaluateModel(
   request: EvaluationRequest,
   onBatch?: (done: number, total: number) => void,
 ): Promise<ModelEvaluation> {
-  const network = networkForUse(model, request.threads, request.device, request.batchSize);
+  const network = networkForUse(model, request.threads, request.device);
   let opened: EvaluationImages | null = null;
   try {
     opened = await openEvaluationImages(model, request);
     const { source, split, notes } = opened;
+    const together = Math.min(request.batchSize, source.exampleCount);
+    if (network.device.isHost) requireMemoryForUse(usableNetwork(model), model.path, together);
     const total = source.batchCount;
     const found = (await evaluate(network, source, {
       confusion: true,

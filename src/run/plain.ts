@@ -17,6 +17,16 @@ function refuse(path: string, entry: fs.Dirent): never {
   throw new IstaError("FILE_KIND", `${path}: expected a file, got a device, pipe or socket; remove it`);
 }
 
+/** None where the folder has gone meanwhile: another process may be saving a checkpoint. */
+function entriesOf(path: string): fs.Dirent[] {
+  try {
+    return onFile("read", path, () => fs.readdirSync(path, { withFileTypes: true }));
+  } catch (error) {
+    if (error instanceof IstaError && error.code === "FILE_NOT_FOUND") return [];
+    throw error;
+  }
+}
+
 /**
  * Refuses links, pipes and devices among the files of a run, of which nothing is opened. The folder itself may be reached by a link.
  * @param folders names of those in it that are the run's as a whole
@@ -24,7 +34,7 @@ function refuse(path: string, entry: fs.Dirent): never {
  */
 export function requirePlain(folder: string, folders = ownFolders): void {
   const look = (path: string, isOwn: (name: string) => boolean): void => {
-    for (const entry of onFile("read", path, () => fs.readdirSync(path, { withFileTypes: true }))) {
+    for (const entry of entriesOf(path)) {
       if (!isOwn(entry.name)) continue;
       const inside = join(path, entry.name);
       if (entry.isDirectory()) look(inside, () => true);
