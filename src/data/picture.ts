@@ -67,7 +67,7 @@ const pictureError = (path: string, wanted: string, cause: unknown): IstaError =
   const meaning = /heif/.test(reason)
     ? " (HEIC, as telephones take pictures, cannot be read: convert them to JPEG first)"
     : /premature end|unknown error|corrupt jpeg|its header claims/i.test(reason)
-      ? " (the file may be cut off or damaged: copy it again)"
+      ? " (the file may be cut off: copy it again)"
       : "";
   return new IstaError(
     "DATA_PICTURE",
