@@ -22,6 +22,7 @@ export { formatGenotypeJson, parseGenotypeJson } from "./formats/genotype-json.j
 export { resolveGenotype } from "./formats/genotype-resolve.js";
 export { type Model, networkOf, readModel, writeModel } from "./formats/model-file.js";
 export { readSafetensors, SafetensorsFile, writeSafetensors } from "./formats/safetensors.js";
+export { readWeightsFile } from "./formats/weights-file.js";
 export { loadPlugin } from "./methods/plugins.js";
 export { createSearch, runSearch } from "./methods/run-search.js";
 export { evaluateModel } from "./model/evaluate-model.js";

@@ -15,6 +15,7 @@ export const errorCatalogue = {
   FILE_READ_ONLY: { status: 1, meaning: "the file system can only be read" },
   FILE_DISK_FULL: { status: 1, meaning: "the disk or the quota is full" },
   FILE_KIND: { status: 1, meaning: "a folder where a file was expected, or the other way round" },
+  FILE_LINK: { status: 1, meaning: "a symbolic link inside of a run directory, where none is followed" },
   FILE_TOO_LARGE: { status: 1, meaning: "a file is larger than anything valid of its kind" },
   FILE_JSON: { status: 1, meaning: "a file that should hold JSON does not" },
   FILE_OUTSIDE: { status: 1, meaning: "a name would lead out of the folder that it belongs to" },
@@ -36,6 +37,10 @@ export const errorCatalogue = {
     meaning: "tensors of a safetensors file overlap, leave holes, or do not fit their shapes",
   },
   SAFETENSORS_MISSING: { status: 1, meaning: "a safetensors file lacks a tensor that was asked for" },
+  SAFETENSORS_CHECKSUM: {
+    status: 1,
+    meaning: "the content of a safetensors file is not what its checksum says",
+  },
   RUN_NOT_FOUND: { status: 1, meaning: "a folder is not a run directory" },
   RUN_EXISTS: { status: 1, meaning: "the folder for a new run exists already" },
   RUN_LOCKED: { status: 1, meaning: "another process works on the run directory" },
@@ -108,6 +113,11 @@ export const errorCatalogue = {
     meaning: "ISTA_NAS_VECTOR names vector code that is unknown or that the processor lacks",
   },
   WEIGHTS_MISMATCH: { status: 1, meaning: "weights from a file have other names or shapes than the network" },
+  WEIGHTS_NOT_FINITE: {
+    status: 1,
+    meaning:
+      "weights or statistics from a file, or what a network computes with them, are not finite numbers",
+  },
   RUN_DIVERGED: { status: 1, meaning: "a loss or gradient became infinite or not a number during training" },
   MEMORY_NEEDED: { status: 1, meaning: "a run would need more memory than the machine has" },
   MODEL_FILE: {

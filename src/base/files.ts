@@ -4,6 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { type ErrorCode, IstaError } from "./errors.js";
+import { jsonParts, maximumJsonParts } from "./json.js";
 
 const remedies: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   ENOENT: ["FILE_NOT_FOUND", "it does not exist; check the path"],
@@ -62,26 +63,38 @@ export function makeFolder(path: string): void {
 }
 
 /**
+ * Opens a file for reading; what is none is refused and not waited for. The caller closes it.
+ * @throws IstaError FILE_KIND for anything that is not a regular file; what the operating system says is for `onFile`
+ */
+export function openRegular(path: string): { file: number; bytes: number } {
+  // Without O_NONBLOCK the open of a pipe without a writer would wait for ever.
+  const file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    const status = fs.fstatSync(file);
+    if (status.isFile()) return { file, bytes: status.size };
+    const got = status.isDirectory() ? "a folder" : "a device or pipe";
+    throw new IstaError("FILE_KIND", `read ${path}: expected a file, got ${got}`);
+  } catch (error) {
+    fs.closeSync(file);
+    throw error;
+  }
+}
+
+/**
  * The whole file, refused unread where it is larger than `maximumBytes`.
  * @throws IstaError FILE_TOO_LARGE, FILE_KIND for anything that is not a regular file, FILE_NOT_FOUND, FILE_DENIED ...
  */
 export function readFileLimited(path: string, maximumBytes: number): Buffer {
   return onFile("read", path, () => {
-    // Without O_NONBLOCK the open of a pipe without a writer would wait for ever.
-    const file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+    const { file, bytes } = openRegular(path);
     try {
-      const status = fs.fstatSync(file);
-      if (!status.isFile()) {
-        const got = status.isDirectory() ? "a folder" : "a device or pipe";
-        throw new IstaError("FILE_KIND", `read ${path}: expected a file, got ${got}`);
-      }
-      if (status.size > maximumBytes) {
+      if (bytes > maximumBytes) {
         throw new IstaError(
           "FILE_TOO_LARGE",
-          `read ${path}: expected at most ${maximumBytes} bytes, got ${status.size}`,
+          `read ${path}: expected at most ${maximumBytes} bytes, got ${bytes}`,
         );
       }
-      const buffer = Buffer.alloc(status.size);
+      const buffer = Buffer.alloc(bytes);
       return buffer.subarray(0, readFully(file, buffer, 0));
     } finally {
       fs.closeSync(file);
@@ -117,9 +130,18 @@ export function writeFully(file: number, pieces: readonly Uint8Array[]): void {
   }
 }
 
-/** The JSON value in a file. @throws IstaError FILE_JSON with the place where it stops being JSON, and as readFileLimited. */
-export function readJson(path: string, maximumBytes: number): unknown {
+/**
+ * The JSON value in a file. Its memory is bounded before it is parsed.
+ * @param maximumParts objects, lists and texts
+ * @throws IstaError FILE_JSON with the place where it stops being JSON, FILE_TOO_LARGE, and as readFileLimited
+ */
+export function readJson(path: string, maximumBytes: number, maximumParts = maximumJsonParts): unknown {
   const bytes = readFileLimited(path, maximumBytes);
+  if (jsonParts(bytes) > maximumParts)
+    throw new IstaError(
+      "FILE_TOO_LARGE",
+      `read ${path}: expected JSON of at most ${maximumParts} objects, lists and texts, got more`,
+    );
   if (!isUtf8(bytes))
     throw new IstaError(
       "FILE_JSON",
@@ -260,7 +282,7 @@ export function writePieces(path: string, pieces: Iterable<Uint8Array>): { bytes
 /** Length and SHA-256 of a file's content, read in pieces. */
 export function hashFile(path: string): { bytes: number; sha256: string } {
   return onFile("read", path, () => {
-    const file = fs.openSync(path, "r");
+    const { file } = openRegular(path);
     try {
       const hash = createHash("sha256");
       const piece = Buffer.alloc(1 << 20);

@@ -1,4 +1,5 @@
 // Numbers, durations, sizes and tables for people to read.
+import { printable } from "./terminal.js";
 
 /** `1 h 04 min`, `3 min 20 s`, `12.3 s`, `45 ms`. */
 export function formatDuration(seconds: number): string {
@@ -51,11 +52,11 @@ export interface Column<Row> {
   align?: "left" | "right";
 }
 
-/** Rows under titles, columns two blanks apart, no blanks at the ends of lines. */
+/** Rows under titles, columns two blanks apart, no blanks at the ends of lines. Cells may hold text from outside. */
 export function formatTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
   const lines = [
-    columns.map(({ title }) => title),
-    ...rows.map((row) => columns.map(({ cell }) => cell(row))),
+    columns.map(({ title }) => printable(title)),
+    ...rows.map((row) => columns.map(({ cell }) => printable(cell(row)))),
   ];
   const widths = columns.map((_, index) => Math.max(...lines.map((line) => line[index].length)));
   return lines

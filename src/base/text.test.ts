@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { formatBytes, formatCount, formatDuration, formatPercent, formatTable } from "./format.js";
 import { duplicateKey } from "./json.js";
 import { editDistance, nearest, suggestion } from "./nearest.js";
-import { hasColour, printable, styled } from "./terminal.js";
+import { hasColour, printable, printableJson, printableLines, styled } from "./terminal.js";
 
 describe("duplicate keys", () => {
   it.each([
@@ -115,7 +115,14 @@ describe("colour", () => {
     expect(hasColour({} as NodeJS.WriteStream)).toBe(true);
   });
 
-  it("never passes on control characters of others", () => {
-    expect(printable("a\u001b[2Jb\u0007\tc\nd\u009b")).toBe("a\ufffd[2Jb\ufffd\tc\nd\ufffd");
+  it("never passes on control characters, line ends and direction marks of others", () => {
+    const hostile = "a\u001b[2Jb\u0007\tc\nd\u009b\u202ee\u2066\u2028\u061c\u00e4\u{1f600}";
+    const shown = "a\\x1b[2Jb\\x07\\tc\\nd\\x9b\\u202ee\\u2066\\u2028\\u061c\u00e4\u{1f600}";
+    expect(printable(hostile)).toBe(shown);
+    expect(printableLines("x\ny\r")).toBe("x\ny\\r");
+    const json = printableJson({ [hostile]: hostile }, 2);
+    expect(json).toMatch(/^\{\n {2}"[\x20-\x7eä😀]*"\n\}$/u);
+    expect(JSON.parse(json)).toEqual({ [hostile]: hostile });
+    expect(formatTable([hostile], [{ title: "NAME", cell: (name) => name }])).toBe(`NAME\n${shown}`);
   });
 });

@@ -2,13 +2,14 @@
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
+import { printable } from "../base/terminal.js";
 import { formatGenotypeJson } from "../formats/genotype-json.js";
 import { randomArchitecture } from "../formats/genotype-resolve.js";
 import { candidateSizes, sizeOfSelection } from "../space/counts.js";
 import { findSpace, usualSpace } from "../space/registry.js";
 import type { Architecture, Space } from "../space/space.js";
 import { findArchitecture } from "./find-architecture.js";
-import { printResult } from "./frame.js";
+import { print, printResult } from "./frame.js";
 import { positiveNumber, wholeNumber } from "./model-options.js";
 import { addShapeOptions, shapeOf } from "./shape-options.js";
 
@@ -87,10 +88,10 @@ export function registerRandom(arch: Command): void {
   addShapeOptions(random).action(() => {
     const { seed, out, space } = random.opts<RandomOptions>();
     const text = formatGenotypeJson(drawn(random, findSpace(space)));
-    if (out === undefined) process.stdout.write(text);
+    if (out === undefined) print(text);
     else {
       writeFileAtomic(out, text);
-      printResult(random, { seed, file: out }, () => out);
+      printResult(random, { seed, file: out }, () => printable(out));
     }
   });
 }

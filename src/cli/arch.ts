@@ -147,8 +147,8 @@ function showKnown(show: Command, found: FoundArchitecture, table: AccuracyTable
   printResult(show, { genotype: genotypeOf(found), knownAccuracies }, () => {
     const rows: [string, string][] =
       knownAccuracies === null
-        ? [["known accuracies", `not in ${printable(table.path)}`]]
-        : Object.entries(knownAccuracies).map(([column, value]) => [printable(column), `${value} %`]);
+        ? [["known accuracies", `not in ${table.path}`]]
+        : Object.entries(knownAccuracies).map(([column, value]) => [column, `${value} %`]);
     const known = formatTable(rows, [
       { title: "", cell: ([name]) => name },
       { title: "", cell: ([, value]) => value },
@@ -171,7 +171,7 @@ function registerDraw(arch: Command): void {
       checkDrawingPath(out);
       const found = findArchitecture(word, epoch);
       await writeDrawing(out, drawSvg(found, { title: title ?? found.name }));
-      printResult(draw, { name: found.name, file: out }, () => out);
+      printResult(draw, { name: found.name, file: out }, () => printable(out));
     });
 }
 

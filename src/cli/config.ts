@@ -4,10 +4,11 @@ import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
 import { formatTable } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
+import { printable, printableJson } from "../base/terminal.js";
 import { checkConfig, type RunKind, resolveConfig } from "../config/config.js";
 import { formatValue, optionsOf } from "../config/options.js";
 import { presets } from "../config/presets.js";
-import { addExamples, printResult } from "./frame.js";
+import { addExamples, print, printResult } from "./frame.js";
 import { addConfigOptions, configLayers } from "./options.js";
 
 const kinds = ["search", "train"] as const satisfies readonly RunKind[];
@@ -29,7 +30,9 @@ export function registerConfig(program: Command): void {
     const command = check.command(`${kind} <files...>`).description(`check files for \`${kind} --config\``);
     command.action((files: string[]) => {
       for (const file of files) checkConfig(kind, readJson(file, 1 << 20), file);
-      printResult(command, { valid: files }, () => files.map((file) => `${file}: valid`).join("\n"));
+      printResult(command, { valid: files }, () =>
+        files.map((file) => `${printable(file)}: valid`).join("\n"),
+      );
     });
   }
 
@@ -77,5 +80,5 @@ function showPresets(command: Command, name: string | undefined): void {
     throw new IstaError("CONFIG_UNKNOWN", `no preset ${JSON.stringify(name)}; ${known}`);
   }
   const { values } = presets[name];
-  process.stdout.write(`${JSON.stringify(values, null, 2)}\n`);
+  print(`${printableJson(values, 2)}\n`);
 }

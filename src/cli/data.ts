@@ -56,7 +56,7 @@ export function registerData(program: Command): void {
       const of = total === undefined ? "" : ` of ${megabytes(total)}`;
       showProgress(`${file}: ${megabytes(received)}${of} MB`, received === total);
     });
-    printResult(download, { name, directory }, () => directory);
+    printResult(download, { name, directory }, () => printable(directory));
   });
 
   addExamples(data, [
@@ -70,6 +70,7 @@ export function registerData(program: Command): void {
 
 /** Rewrites one line on a terminal; elsewhere only the last state is printed. */
 function showProgress(text: string, last: boolean): void {
+  // Names of the sources' files are ours.
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text}${last ? "\n" : ""}`);
   else if (last) process.stderr.write(`${text}\n`);
 }
@@ -94,7 +95,7 @@ const countColumn = (title: string, count: (row: ClassRow) => number | undefined
 });
 
 const classColumns: Column<ClassRow>[] = [
-  { title: "CLASS", cell: (row) => printable(row.name) },
+  { title: "CLASS", cell: (row) => row.name },
   countColumn("TRAIN", (row) => row.train),
   countColumn("TEST", (row) => row.test),
 ];

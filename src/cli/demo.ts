@@ -3,9 +3,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
+import { printable } from "../base/terminal.js";
 import { type ConfigOf, type RunKind, resolveConfig } from "../config/config.js";
 import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { describeRun } from "../run/listing.js";
+import { typedLine } from "../study/commands.js";
 import { compareRuns } from "../study/compare.js";
 import { addExamples } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
@@ -109,9 +111,9 @@ export function registerDemo(program: Command): void {
           last = [
             formatComparison(compareRuns(runs.map(runToCompare))),
             "",
-            `Picture of the found cells: ${join(options.root, "demo-search", "cells.svg")}`,
-            `Network as ONNX, checked:   ${file}`,
-            `Next: ista-nas search --data YOUR_PICTURES --image-size 32, or ista-nas export ${found} --format page`,
+            `Picture of the found cells: ${printable(join(options.root, "demo-search", "cells.svg"))}`,
+            `Network as ONNX, checked:   ${printable(file)}`,
+            `Next: ista-nas search --data YOUR_PICTURES --image-size 32, or ${typedLine(["export", found, "--format", "page"])}`,
           ].join("\n");
           return result;
         },

@@ -4,13 +4,13 @@ import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
-import { printable, styled } from "../base/terminal.js";
+import { printable } from "../base/terminal.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import type { AverageFigures } from "../model/classification.js";
 import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model.js";
 import type { UsableModel } from "../model/open-model.js";
-import { addExamples, printResult, wantsQuiet } from "./frame.js";
+import { addExamples, note, printResult, wantsQuiet } from "./frame.js";
 import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
 import { Progress } from "./progress.js";
 
@@ -55,7 +55,12 @@ async function runEval(command: Command, word: string): Promise<void> {
   const { limitTest, out, ...request } = command.opts<EvalOptions>();
   if (out !== undefined) checkDrawingPath(out);
   const model = await openModelOf(command, word);
-  const { evaluateModel } = await import("../model/evaluate-model.js");
+  const { evaluateModel, mostConfusedClasses } = await import("../model/evaluate-model.js");
+  if (out !== undefined && model.classes.length > mostConfusedClasses)
+    throw new IstaError(
+      "USAGE",
+      `--out ${out}: expected at most ${mostConfusedClasses} classes, of which a confusion matrix is drawn, the network has ${model.classes.length}; leave it out, or take the figures of each class with --json`,
+    );
   const progress = new Progress({ quiet: wantsQuiet(command) });
   const found = await evaluateModel(model, { ...request, limit: limitTest ?? null }, (done, total) =>
     progress.update({
@@ -67,13 +72,12 @@ async function runEval(command: Command, word: string): Promise<void> {
       images: done * request.batchSize,
     }),
   ).finally(() => progress.clear());
-  for (const note of found.notes)
-    process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${printable(note)}\n`);
+  for (const one of found.notes) note(one);
   const { modelName } = await import("../model/open-model.js");
-  const drawing = drawConfusionSvg(found.confusion, found.classes, modelName(model));
   let picture: string | null = out ?? besideModel(model, "confusion.svg");
   try {
-    await writeDrawing(picture, drawing);
+    if (found.confusion === null) picture = null;
+    else await writeDrawing(picture, drawConfusionSvg(found.confusion, found.classes, modelName(model)));
   } catch (error) {
     // The figures are what was asked for; where a file was, too, its absence is a failure.
     if (out !== undefined || !(error instanceof IstaError)) throw error;
@@ -121,7 +125,7 @@ interface ClassRow {
 }
 
 const classColumns: Column<ClassRow>[] = [
-  { title: "CLASS", cell: (row) => printable(row.name) },
+  { title: "CLASS", cell: (row) => row.name },
   { title: "IMAGES", align: "right", cell: (row) => String(row.images) },
   {
     title: "RIGHT",
@@ -130,7 +134,7 @@ const classColumns: Column<ClassRow>[] = [
   },
   { title: "PRECISION", align: "right", cell: ({ precision }) => shareText(precision) },
   { title: "F1", align: "right", cell: ({ f1 }) => shareText(f1) },
-  { title: "MOST OFTEN TAKEN FOR", cell: (row) => printable(row.mistake) },
+  { title: "MOST OFTEN TAKEN FOR", cell: (row) => row.mistake },
 ];
 
 function describeEvaluation(
@@ -138,16 +142,15 @@ function describeEvaluation(
   picture: string | null,
   files: readonly string[] | null,
 ): string {
-  const rows = found.confusion.map((counts, label): ClassRow => {
-    const wrong = counts.map((count, said) => (said === label ? 0 : count));
-    const most = Math.max(...wrong);
+  const rows = found.classes.map((name, label): ClassRow => {
+    const mistake = found.takenFor[label];
     return {
-      name: found.classes[label],
-      images: counts.reduce((sum, count) => sum + count, 0),
+      name,
+      images: found.classImages[label],
       accuracy: found.classAccuracy[label],
       precision: found.report.classes[label].precision,
       f1: found.report.classes[label].f1,
-      mistake: most === 0 ? "" : `${found.classes[wrong.indexOf(most)]} (${most})`,
+      mistake: mistake === null ? "" : `${found.classes[mistake.label]} (${mistake.images})`,
     };
   });
   const top5 = found.classes.length > 5 ? `, top-5 ${formatPercent(found.top5)}` : "";
@@ -161,9 +164,9 @@ function describeEvaluation(
       : ["", `skipped ${found.skipped.length} broken: ${printable(found.skipped.slice(0, 3).join("; "))}`]),
     "",
     `calibration error ${formatPercent(found.calibrationError)}; averages of precision, recall, F1: macro ${averages(found.report.macro)}, weighted ${averages(found.report.weighted)}`,
-    ...(picture === null ? [] : ["", `confusion matrix: ${picture}`]),
+    ...(picture === null ? [] : ["", `confusion matrix: ${printable(picture)}`]),
     ...(files === null
       ? []
-      : [`${found.mistakes.length} of ${found.mistakeCount} mistakes: ${files.join(", ")}`]),
+      : [`${found.mistakes.length} of ${found.mistakeCount} mistakes: ${files.map(printable).join(", ")}`]),
   ].join("\n");
 }

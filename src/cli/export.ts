@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
+import { printable } from "../base/terminal.js";
 import { drawSvg } from "../drawing/cells.js";
 import { writeDrawing } from "../drawing/picture-file.js";
 import { formatGenotypeJson } from "../formats/genotype-json.js";
@@ -10,7 +11,7 @@ import type { ExportCheck } from "../model/export-model.js";
 import type { UsableModel } from "../model/open-model.js";
 import { formatOwnText } from "./arch.js";
 import { findArchitecture } from "./find-architecture.js";
-import { addExamples, printResult } from "./frame.js";
+import { addExamples, print, printResult } from "./frame.js";
 import { addModelOptions, besideModel, openModelOf } from "./model-options.js";
 
 const networkFormats = ["safetensors", "onnx", "page"] as const;
@@ -97,12 +98,12 @@ async function exportCells(
   };
   const text = texts[format]();
   if (out === undefined) {
-    process.stdout.write(text);
+    print(text);
     return;
   }
   if (format === "svg") await writeDrawing(out, text);
   else writeFileAtomic(out, text);
-  printResult(command, { format, file: out }, () => out);
+  printResult(command, { format, file: out }, () => printable(out));
 }
 
 async function exportNetwork(
@@ -115,7 +116,7 @@ async function exportNetwork(
   if (format === "safetensors") {
     const file = out ?? besideModel(model, "exported.safetensors");
     exportSafetensors(model, file, auxiliary);
-    printResult(command, { format, file }, () => file);
+    printResult(command, { format, file }, () => printable(file));
     return;
   }
   const place = out ?? besideModel(model, format === "page" ? "page" : "model.onnx");
@@ -124,10 +125,14 @@ async function exportNetwork(
       ? await exportPage(model, place, data)
       : await exportOnnx(model, place, { withNormalisation }, data);
   const opened = format === "page" ? join(place, "index.html") : place;
-  printResult(command, { format, file: opened, check }, () => `${opened}\n${describeCheck(check)}`);
+  printResult(
+    command,
+    { format, file: opened, check },
+    () => `${printable(opened)}\n${describeCheck(check)}`,
+  );
 }
 
 function describeCheck({ images, largestDifference, data }: ExportCheck): string {
-  const which = data === null ? "random images" : `test images of ${data}`;
+  const which = data === null ? "random images" : `test images of ${printable(data)}`;
   return `onnxruntime computes the engine's logits on ${images} ${which}, to ${largestDifference.toExponential(1)} of the largest`;
 }

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { IstaError } from "../base/errors.js";
 import { type FoundArchitecture, resolveArchitecture } from "../run/architecture.js";
 import { epochName } from "../run/directory.js";
+import { requirePlain } from "../run/plain.js";
 
 export const cellsArgument = "run directory (or its name in ./runs), genotype file, name, or random:SEED";
 
@@ -13,6 +14,7 @@ export function findArchitecture(word: string, epoch?: number): FoundArchitectur
   const isRunName = !existsSync(word) && basename(word) === word && existsSync(inRuns);
   const place = isRunName ? inRuns : word;
   if (epoch === undefined) return resolveArchitecture(place);
+  if (existsSync(place)) requirePlain(place);
   const file = join(place, "genotypes", `${epochName(epoch - 1)}.json`);
   if (!existsSync(file)) {
     throw new IstaError(

@@ -22,7 +22,7 @@ const plain = { json: false, verbose: false };
 
 it("an error of ours is one line, whatever text from outside it carries", () => {
   const status = reportError(new IstaError("CONFIG_VALUE", "a\nb\u001b[2J"), plain);
-  expect([status, written]).toEqual([2, "error CONFIG_VALUE: a b\ufffd[2J\n"]);
+  expect([status, written]).toEqual([2, "error CONFIG_VALUE: a\\nb\\x1b[2J\n"]);
 });
 
 it("the stack comes with --verbose, with its cause", () => {

@@ -4,7 +4,7 @@ import { isatty } from "node:tty";
 import { Command, CommanderError } from "commander";
 import { IstaError } from "../base/errors.js";
 import { fileError } from "../base/files.js";
-import { printable, styled } from "../base/terminal.js";
+import { printable, printableJson, printableLines, styled } from "../base/terminal.js";
 
 /** Flags that every command has. */
 export interface GlobalOptions {
@@ -50,7 +50,17 @@ export const wantsQuiet = (command: Command): boolean =>
 
 /** Prints a command's result: as one JSON value with `--json`, as text otherwise. */
 export function printResult(command: Command, value: unknown, text: () => string): void {
-  process.stdout.write(`${wantsJson(command) ? JSON.stringify(value, null, 2) : text()}\n`);
+  print(`${wantsJson(command) ? printableJson(value, 2) : text()}\n`);
+}
+
+/** The way to standard output for all results: nothing in them steers the terminal. */
+export function print(text: string): void {
+  process.stdout.write(printableLines(text));
+}
+
+/** Tells on standard error what is to be known. */
+export function note(text: string): void {
+  process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${printable(text)}\n`);
 }
 
 /** The error as an IstaError: wrong usage found by commander, or a mistake of ours. */
@@ -63,6 +73,12 @@ function asIstaError(error: unknown): IstaError {
   return new IstaError("INTERNAL", message, { cause: error });
 }
 
+/** What an error says on one line, and where it came about: a message of several lines would pass for more than it is. */
+function stackOf({ name, message, stack = "" }: Error): string {
+  const frames = stack.split("\n").filter((line) => /^ {4}at /.test(line));
+  return [`${name}: ${printable(message)}`, ...frames].join("\n");
+}
+
 /** Reports an error in one line (with its stack if wanted, as JSON if wanted) and returns the exit status. */
 export function reportError(error: unknown, { json, verbose }: GlobalOptions): number {
   if (error instanceof CommanderError) {
@@ -71,16 +87,17 @@ export function reportError(error: unknown, { json, verbose }: GlobalOptions): n
     if (error.code === "commander.help") return 2;
   }
   const ista = asIstaError(error);
-  const stack = ista.cause instanceof Error ? `${ista.stack}\ncaused by ${ista.cause.stack}` : ista.stack;
+  const stack =
+    ista.cause instanceof Error ? `${stackOf(ista)}\ncaused by ${stackOf(ista.cause)}` : stackOf(ista);
   // A mistake of ours is always shown with its stack: it is what a report needs.
   const showStack = verbose || ista.code === "INTERNAL";
   if (json) {
     const body = { code: ista.code, message: ista.message, ...(showStack ? { stack } : {}) };
-    process.stderr.write(`${JSON.stringify({ error: body })}\n`);
+    process.stderr.write(`${printableJson({ error: body })}\n`);
   } else {
     const label = styled(`error ${ista.code}`, "red", process.stderr);
-    const tail = showStack ? `${stack}\n` : "";
-    process.stderr.write(`${label}: ${printable(ista.message).replace(/\s*\n\s*/g, " ")}\n${tail}`);
+    const tail = showStack ? printableLines(`${stack}\n`) : "";
+    process.stderr.write(`${label}: ${printable(ista.message)}\n${tail}`);
   }
   return ista.exitStatus;
 }

@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { IstaError } from "../base/errors.js";
-import { styled } from "../base/terminal.js";
 // Types only: the module behind them loads the tensor library, and help must not.
 import type { ModelHints, UsableModel } from "../model/open-model.js";
 import { prepareEngine } from "./engine.js";
 import { findRun } from "./find-run.js";
+import { note } from "./frame.js";
 
 /** Reads a whole number of at least `least` after `flag`. */
 export const wholeNumber =
@@ -78,8 +78,7 @@ export async function openModelOf(command: Command, word: string): Promise<Usabl
   const { openModel } = await import("../model/open-model.js");
   await prepareEngine();
   const model = openModel(findModel(word), command.opts<ModelHints>());
-  if (model.note !== undefined)
-    process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${model.note}\n`);
+  if (model.note !== undefined) note(model.note);
   return model;
 }
 

@@ -8,7 +8,7 @@ import { formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
 import { formatCsv } from "../formats/csv.js";
 import type { Prediction } from "../model/predict.js";
-import { addExamples, printResult, wantsJson, wantsQuiet } from "./frame.js";
+import { addExamples, print, printResult, wantsJson, wantsQuiet } from "./frame.js";
 import {
   addEngineOptions,
   addModelOptions,
@@ -25,7 +25,7 @@ interface PredictOptions extends EngineOptions {
 }
 
 /** Names of what may be a picture; what cannot be read of it is said when it is tried. */
-const pictureName = /\.(jpe?g|jpe|jfif|png|webp|avif|gif|tiff?|svg|heic|heif)$/i;
+const pictureName = /\.(jpe?g|jpe|jfif|png|webp|avif|gif|tiff?|heic|heif)$/i;
 
 /** The pictures that words mean: files as they are, of folders all pictures in them and below. @throws IstaError DATA_EMPTY, FILE_* */
 function picturesOf(words: readonly string[]): string[] {
@@ -49,7 +49,7 @@ export function registerPredict(program: Command): void {
   )
     .argument(
       "<pictures...>",
-      "picture files of any size and format that sharp reads (JPEG, PNG, WebP, AVIF, GIF, TIFF, SVG), or folders of them",
+      "picture files of any size and format that sharp reads (JPEG, PNG, WebP, AVIF, GIF, TIFF), or folders of them",
     )
     .option("--top <n>", "classes to print for each picture", wholeNumber("--top", 1), 5)
     .option("--csv", "print rows of picture, rank, class and probability")
@@ -87,7 +87,7 @@ async function runPredict(command: Command, word: string, words: readonly string
         ...{ step: done, steps: pictures.length, images: done },
       }),
   }).finally(() => progress.clear());
-  if (csv) process.stdout.write(predictionsAsCsv(predictions));
+  if (csv) print(predictionsAsCsv(predictions));
   else if (predictions.length > 0 || wantsJson(command))
     printResult(command, predictions, () => predictions.map(describePrediction).join("\n\n"));
   if (broken.length === 0 || (skipBroken && predictions.length > 0)) return;
@@ -101,7 +101,9 @@ const predictionsAsCsv = (predictions: readonly Prediction[]): string =>
   formatCsv([
     ["picture", "rank", "class", "probability"],
     ...predictions.flatMap(({ picture, classes }) =>
-      classes.map(({ name, probability }, rank) => [picture, String(rank + 1), name, String(probability)]),
+      classes.map(({ name, probability }, rank) => [
+        ...[printable(picture), String(rank + 1), printable(name), String(probability)],
+      ]),
     ),
   ]);
 
@@ -109,7 +111,7 @@ const barWidth = 20;
 
 function describePrediction({ picture, classes }: Prediction): string {
   const table = formatTable(classes, [
-    { title: "", cell: ({ name }) => `  ${printable(name)}` },
+    { title: "", cell: ({ name }) => `  ${name}` },
     { title: "", align: "right", cell: ({ probability }) => formatPercent(probability) },
     { title: "", cell: ({ probability }) => "█".repeat(Math.round(probability * barWidth)) },
   ]);

@@ -134,5 +134,5 @@ it("says nothing where it is not wanted, but warns", () => {
   progress.log("x");
   expect(written()).toBe("");
   progress.warn("disk \u001b[2Jfull");
-  expect(written()).toBe("warning: disk \ufffd[2Jfull\n");
+  expect(written()).toBe("warning: disk \\x1b[2Jfull\n");
 });

@@ -53,14 +53,14 @@ export class Progress {
     this.measure(state, now);
     if (this.quiet || now - this.shown < (this.onTerminal ? terminalPause : pipePause)) return;
     this.shown = now;
-    const line = this.line(state);
+    const line = printable(this.line(state));
     if (this.onTerminal) this.rewrite(line);
     else this.stream.write(`${line}\n`);
   }
 
   /** Shows a line of somebody else's making as the one that is rewritten; in a pipe nothing. */
   status(line: string): void {
-    if (!this.quiet && this.onTerminal) this.rewrite(line);
+    if (!this.quiet && this.onTerminal) this.rewrite(printable(line));
   }
 
   /** What a line may take of the window without being broken. */
@@ -77,7 +77,7 @@ export class Progress {
   log(line: string): void {
     if (this.quiet) return;
     this.clear();
-    this.stream.write(`${line}\n`);
+    this.stream.write(`${printable(line)}\n`);
     this.shown = Number.NEGATIVE_INFINITY;
   }
 

@@ -1,7 +1,7 @@
 // What the commands that run for long have in common: flags, resumption, signals, progress, and the words at the end.
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
-import { styled } from "../base/terminal.js";
+import { printable } from "../base/terminal.js";
 import {
   type ConfigLayers,
   type ConfigOf,
@@ -15,7 +15,7 @@ import type { RunControl, RunRequest, RunResult } from "../course/execute.js";
 import { spaceOfTraining } from "../run/architecture.js";
 import { typedLine } from "../study/commands.js";
 import { prepareEngine } from "./engine.js";
-import { needsNoOutput, wantsJson, wantsQuiet } from "./frame.js";
+import { needsNoOutput, note, printResult, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
 import { Progress } from "./progress.js";
@@ -48,7 +48,7 @@ export async function runRequest<Kind extends RunKind>(
       preset: layers.preset ?? (layers.file ? undefined : preset),
     });
     const said = wantsQuiet(command) ? [] : [...notes, ...(line === null ? [] : [line])];
-    for (const note of said) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
+    for (const one of said) note(one);
     return { config: config as ConfigOf[Kind], out, root, name };
   }
   const alien = (["preset", "config", "out", "name", "goOn"] as const).filter(
@@ -82,7 +82,6 @@ export async function carryOut(
   lastWords: (result: RunResult) => string,
   howToGoOn = ({ path, summary }: RunResult): string => typedLine([summary.kind, "--resume", path]),
 ): Promise<void> {
-  const json = wantsJson(command);
   const progress = new Progress({ quiet: wantsQuiet(command) });
   needsNoOutput((text) => progress.warn(text));
   const interruption = new Interruption((signal) => {
@@ -96,11 +95,9 @@ export async function carryOut(
       progress,
     );
     progress.clear();
-    if (json) process.stdout.write(`${JSON.stringify({ path: result.path, ...result.summary }, null, 2)}\n`);
-    else
-      process.stdout.write(
-        `${result.status === "finished" ? lastWords(result) : interruptedWords(result, howToGoOn(result))}\n`,
-      );
+    printResult(command, { path: result.path, ...result.summary }, () =>
+      result.status === "finished" ? lastWords(result) : interruptedWords(result, howToGoOn(result)),
+    );
     if (result.status === "interrupted") process.exitCode = interruptedStatus;
   } finally {
     progress.clear();
@@ -120,5 +117,5 @@ async function shown(events: AsyncIterable<RunEvent>, progress: Progress): Promi
 }
 
 function interruptedWords({ path, summary }: RunResult, howToGoOn: string): string {
-  return `Interrupted after ${summary.epochs} whole epochs, saved in ${path}. Go on with: ${howToGoOn}`;
+  return `Interrupted after ${summary.epochs} whole epochs, saved in ${printable(path)}. Go on with: ${howToGoOn}`;
 }

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
-import { jsonText, writeFileAtomic } from "../base/files.js";
+import { writeFileAtomic } from "../base/files.js";
+import { printable, printableJson } from "../base/terminal.js";
 import { curvesFileName, drawCurves, figuresOf } from "../course/figures.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import { formatCsv } from "../formats/csv.js";
@@ -10,7 +11,7 @@ import { RunDirectory } from "../run/directory.js";
 import { epochRecords, flatRows, stepRecords, tableOf } from "../run/rows.js";
 import { groupBySeed } from "../study/compare.js";
 import { findRun } from "./find-run.js";
-import { printResult, wantsJson } from "./frame.js";
+import { print, printResult, wantsJson } from "./frame.js";
 
 export function registerRunFigures(runs: Command): void {
   const draw = runs
@@ -70,11 +71,11 @@ function exportRuns(command: Command, names: readonly string[]): void {
   const { out, steps } = command.opts<{ out?: string; steps: boolean }>();
   const recordsOf = steps ? stepRecords : epochRecords;
   const records = names.flatMap((name) => recordsOf(RunDirectory.open(findRun(name), "read")));
-  const text = wantsJson(command) ? jsonText(records) : formatCsv(tableOf(flatRows(records)));
+  const text = wantsJson(command) ? `${printableJson(records, 2)}\n` : formatCsv(tableOf(flatRows(records)));
   if (out === undefined) {
-    process.stdout.write(text);
+    print(text);
     return;
   }
   writeFileAtomic(out, text);
-  process.stderr.write(`made ${out}: ${records.length} rows\n`);
+  process.stderr.write(`made ${printable(out)}: ${records.length} rows\n`);
 }

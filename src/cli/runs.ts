@@ -36,7 +36,7 @@ export function registerRuns(program: Command): void {
   list.action((root: string) => {
     const listings = listRuns(root);
     printResult(list, listings, () =>
-      listings.length === 0 ? `no runs in ${root}` : formatTable(listings, listColumns),
+      listings.length === 0 ? `no runs in ${printable(root)}` : formatTable(listings, listColumns),
     );
   });
 
@@ -141,7 +141,7 @@ function summaryFacts(summary: RunSummary): [string, string][] {
     ["test accuracy", dash(summary.testAccuracy, accuracy)],
     ...(summary.knownAccuracies === null
       ? []
-      : [["known accuracies", printable(formatKnown(summary.knownAccuracies))] as [string, string]]),
+      : [["known accuracies", formatKnown(summary.knownAccuracies)] as [string, string]]),
     ...(summary.projectionGap === null
       ? []
       : [["projection gap", accuracy(summary.projectionGap)] as [string, string]]),
@@ -225,7 +225,7 @@ function findingColumns<Row>(
     ...(runs.some(({ kendallTau }) => kendallTau !== null) ? [{ kind: "tau" } as const] : []),
   ];
   return columns.map((column) => ({
-    title: column.kind === "known" ? printable(column.name) : column.kind === "gap" ? "GAP" : "TAU",
+    title: column.kind === "known" ? column.name : column.kind === "gap" ? "GAP" : "TAU",
     align: "right",
     cell: (row) => cell(row, column),
   }));
@@ -255,7 +255,7 @@ export function formatComparison(comparison: Comparison): string {
       return column.kind === "gap" ? spread(group.projectionGap, accuracy) : spread(group.kendallTau, tau);
     }),
     ...(groups.some((group) => differences(group) !== "")
-      ? [{ title: "DIFFERS IN", cell: (group: ComparisonGroup) => printable(differences(group)) }]
+      ? [{ title: "DIFFERS IN", cell: (group: ComparisonGroup) => differences(group) }]
       : []),
   ];
   return [
@@ -264,7 +264,9 @@ export function formatComparison(comparison: Comparison): string {
     "mean ± standard deviation over runs that differ in the seed alone (random cells: alike but for the cells):",
     formatTable(groups, columns),
     ...pairLines(comparison),
-    ...repeated.map(({ name, of }) => `${name} repeats ${of}, seed and all: counted once`),
+    ...repeated.map(
+      ({ name, of }) => `${printable(name)} repeats ${printable(of)}, seed and all: counted once`,
+    ),
   ].join("\n");
 }
 

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
 import { suggestion } from "../base/nearest.js";
+import { printable } from "../base/terminal.js";
 import { resolveConfig, type SearchConfig } from "../config/config.js";
 import { findMethodOptions } from "../config/methods.js";
 import { presets } from "../config/presets.js";
@@ -20,7 +21,7 @@ function searchedWords({ path, summary }: RunResult, { method, data, imageSize }
   const oneStage = findMethodOptions(method).trainsNetwork === true;
   const counts = `${formatCount(summary.parameters ?? 0)} parameters, ${formatCount(summary.multiplyAdds ?? 0)} mult-adds`;
   const lines = [
-    `Found ${join(path, "genotype.json")} in ${formatDuration(summary.seconds)} (${counts} at its size in the search); drawing: ${join(path, "cells.svg")}`,
+    `Found ${printable(join(path, "genotype.json"))} in ${formatDuration(summary.seconds)} (${counts} at its size in the search); drawing: ${printable(join(path, "cells.svg"))}`,
   ];
   if (!oneStage) {
     const size = imageSize === null ? [] : ["--image-size", String(imageSize)];
@@ -29,7 +30,7 @@ function searchedWords({ path, summary }: RunResult, { method, data, imageSize }
   }
   const figure =
     summary.testAccuracy === null ? "" : `, test accuracy ${formatPercent(summary.testAccuracy)}`;
-  lines.push(`Trained network: ${join(path, "model.safetensors")}${figure}`);
+  lines.push(`Trained network: ${printable(join(path, "model.safetensors"))}${figure}`);
   return [...lines, nextUse(path)].join("\n");
 }
 
@@ -105,7 +106,7 @@ export function registerSearch(program: Command): void {
         printResult(
           command,
           { path: before.path, ...before.summary },
-          () => `${before.path} is finished already`,
+          () => `${printable(before.path)} is finished already`,
         );
         return;
       }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
 import { addonFolders, packageFolder } from "../base/package.js";
+import { printableLines } from "../base/terminal.js";
 import { addExamples, printResult } from "./frame.js";
 
 /** Why the package cannot be written: null where it can. */
@@ -28,7 +29,7 @@ export function registerSetup(program: Command): void {
       const reason = obstacle();
       const folder = reason === null ? own : cache;
       const why = reason === null ? "" : ` (${packageFolder} ${reason})`;
-      process.stderr.write(`set-up: the addon is built in ${folder}${why}\n`);
+      process.stderr.write(printableLines(`set-up: the addon is built in ${folder}${why}\n`));
       // Its lines go to standard error: standard output is for the result.
       const script = join(packageFolder, "scripts/setup.mjs");
       const { status, error } = spawnSync(process.execPath, [script, "--build", folder], {

@@ -5,7 +5,7 @@ import { IstaError } from "../base/errors.js";
 import { safeFileName } from "../base/files.js";
 import { formatDuration } from "../base/format.js";
 import { usefulThreads } from "../base/processors.js";
-import { styled } from "../base/terminal.js";
+import { printable, printableJson } from "../base/terminal.js";
 import { readConfigFile } from "../config/config.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import { loadPlugin } from "../methods/plugins.js";
@@ -25,7 +25,7 @@ import {
   type ReportFormat,
   reportFormats,
 } from "../study/report-text.js";
-import { addExamples, needsNoOutput, printResult, wantsQuiet } from "./frame.js";
+import { addExamples, needsNoOutput, note, printResult, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { wholeNumber } from "./model-options.js";
 import { addConfigOptions, configLayers } from "./options.js";
@@ -120,14 +120,14 @@ async function wantedStudy(command: Command, file: string | undefined): Promise<
 function openAndTell({ plan, place }: WantedStudy): ReturnType<typeof openStudy> {
   const study = openStudy(plan, place);
   const notes = [...study.arms].flatMap(([arm, { notes }]) => notes.map((note) => `arm ${arm}: ${note}`));
-  for (const note of notes) process.stderr.write(`${styled("note", "yellow", process.stderr)}: ${note}\n`);
+  for (const one of notes) note(one);
   return study;
 }
 
 /** A path as short as it can be said from here. */
 const here = (path: string): string => {
   const short = relative("", path);
-  return short.length < path.length ? short : path;
+  return printable(short.length < path.length ? short : path);
 };
 
 const left = ({ done, all, secondsLeft }: StudyProgress): string =>
@@ -262,7 +262,7 @@ async function reportOn(command: Command, places: string[]): Promise<void> {
       table: formatReport,
       markdown: formatMarkdown,
       csv: formatArmsCsv,
-      json: (value: Report) => JSON.stringify(value, null, 2),
+      json: (value: Report) => printableJson(value, 2),
     }[format](report);
     return text.trimEnd();
   });

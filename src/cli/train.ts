@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { formatCount, formatDuration, formatPercent } from "../base/format.js";
+import { printable } from "../base/terminal.js";
 import type { RunResult } from "../course/execute.js";
 import { typedLine } from "../study/commands.js";
 import { addExamples } from "./frame.js";
@@ -17,7 +18,7 @@ export function trainedWords({ path, summary }: RunResult): string {
   const which = summary.testAccuracy === null ? "validation" : "test";
   const figure = accuracy === null ? "" : `: ${which} accuracy ${formatPercent(accuracy)}`;
   return [
-    `Trained ${summary.arch} (${formatCount(summary.parameters ?? 0)} parameters) in ${formatDuration(summary.seconds)}${figure}; network: ${join(path, "model.safetensors")}`,
+    `Trained ${printable(summary.arch)} (${formatCount(summary.parameters ?? 0)} parameters) in ${formatDuration(summary.seconds)}${figure}; network: ${printable(join(path, "model.safetensors"))}`,
     nextUse(path),
   ].join("\n");
 }

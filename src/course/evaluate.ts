@@ -14,8 +14,8 @@ export interface Evaluation {
   readonly top1: number;
   /** Share of images whose class is among the five most probable ones; 1 with five classes or fewer. */
   readonly top5: number;
-  /** confusion[c][p]: images of class c whose most probable class is p; empty where it was not asked for. */
-  readonly confusion: readonly (readonly number[])[];
+  /** For each class how many of its images have which most probable class; empty where it was not asked for. */
+  readonly confusion: readonly ReadonlyMap<number, number>[];
   /** Seconds in the network, data loading left out. */
   readonly seconds: number;
 }
@@ -58,10 +58,8 @@ export async function evaluate(
   } = {},
 ): Promise<Evaluation | null> {
   const classes = source.classes.length;
-  // With ten thousand classes it has a hundred million entries, which nobody looks at after an epoch.
-  const confusion = Array.from({ length: options.confusion ? classes : 0 }, () =>
-    new Array<number>(classes).fill(0),
-  );
+  // Of ten thousand classes a matrix has a hundred million entries, nearly all of them zero.
+  const confusion = Array.from({ length: options.confusion ? classes : 0 }, () => new Map<number, number>());
   const sums = { count: 0, loss: 0, top1: 0, top5: 0, seconds: 0 };
   for (let index = 0; index < source.batchCount; index++) {
     const batch = await source.batch(0, index);
@@ -73,8 +71,10 @@ export async function evaluate(
     for (const [row, rank] of ranksOfLabels(logits, batch.labels).entries()) {
       if (rank === 0) sums.top1 += 1;
       if (rank < 5) sums.top5 += 1;
-      if (options.confusion)
-        confusion[batch.labels[row]][mostProbable(logits.subarray(row * classes, (row + 1) * classes))] += 1;
+      if (!options.confusion) continue;
+      const said = mostProbable(logits.subarray(row * classes, (row + 1) * classes));
+      const counts = confusion[batch.labels[row]];
+      counts.set(said, (counts.get(said) ?? 0) + 1);
     }
     options.onLogits?.(batch, logits);
     options.onBatch?.(index + 1);

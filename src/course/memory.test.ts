@@ -4,7 +4,15 @@ import { failure } from "../../test/support/failure.js";
 import { IstaError } from "../base/errors.js";
 import { darts } from "../space/darts/space.js";
 import { evaluationNetwork, type NetworkShape } from "../space/space.js";
-import { checkMemory, estimateMemory, type MemoryOptions, machineMemory } from "./memory.js";
+import {
+  checkMemory,
+  estimateMemory,
+  imagesTogether,
+  type MemoryOptions,
+  machineMemory,
+  memoryOfUse,
+  requireMemoryForUse,
+} from "./memory.js";
 
 const shape: NetworkShape = {
   cells: 20,
@@ -94,5 +102,37 @@ describe("the comparison with the machine", () => {
     expect(free).toBeGreaterThan(0);
     expect(used).toBeGreaterThan(10 * 2 ** 20);
     expect(total).toBeLessThan(2 ** 50);
+  });
+});
+
+describe("using a network", () => {
+  const large = network({ imageHeight: 2048, imageWidth: 2048, auxiliary: false });
+  const { weights, perImage } = memoryOfUse(large);
+  const machine = { total: 64 * gibibyte, free: weights + 3 * perImage, used: gibibyte / 4 };
+
+  it("takes memory that grows with the area of the images", () => {
+    const half = memoryOfUse(network({ imageHeight: 1024, imageWidth: 2048, auxiliary: false }));
+    expect(perImage / half.perImage).toBeCloseTo(2, 5);
+    expect(half.weights).toBe(weights);
+    // Three feature maps of the stem alone, of 108 channels.
+    expect(perImage).toBeGreaterThan(4 * 108 * 2048 ** 2);
+  });
+
+  it("is refused before anything is made where that is not free", () => {
+    requireMemoryForUse(large, "x.safetensors", 3, machine);
+    const many = failure(() => requireMemoryForUse(large, "x.safetensors", 4, machine));
+    expect([many.code, many.message]).toEqual([
+      "MEMORY_NEEDED",
+      expect.stringMatching(
+        /^x\.safetensors: 4 images of 2048 x 2048 take about .*GiB.* smaller --batch-size/,
+      ),
+    ]);
+    const one = failure(() => requireMemoryForUse(large, "x", 1, { ...machine, free: gibibyte }));
+    expect(one.message).toMatch(/one image of 2048 x 2048 .* 1\.0 GiB are free; use a smaller --image-size/);
+  });
+
+  it("goes by 16 images where they are small, and one by one where they are large", () => {
+    expect(imagesTogether(network({ auxiliary: false }), 16)).toBe(16);
+    expect(imagesTogether(large, 16)).toBe(1);
   });
 });

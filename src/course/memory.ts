@@ -123,6 +123,48 @@ export function estimateMemory(description: NetworkDescription, options: MemoryO
   return { weights, activations, batches, total: weights + activations + batches };
 }
 
+/** Bytes that a forward pass without gradients takes: once, and for each image that goes through together. */
+export function memoryOfUse(description: NetworkDescription): { weights: number; perImage: number } {
+  const { inputChannels, imageHeight, imageWidth } = description.shape;
+  const graph = description.space.graph(description);
+  const parameters = layersWithWeights(graph).reduce((total, layer) => total + parameterCount(layer), 0);
+  const values = transientPerImage(graph) + 2 * inputChannels * imageHeight * imageWidth;
+  // As read from the file, and as the engine's.
+  const weights = floatBytes * allocatorOverhead * 2 * parameters;
+  return { weights, perImage: floatBytes * allocatorOverhead * values };
+}
+
+/** Bytes for images that go through together because that is quicker. */
+const largestTogether = 2 ** 30;
+
+/** How many images go through a network together: up to `most`, fewer of large ones. */
+export const imagesTogether = (description: NetworkDescription, most: number): number =>
+  Math.max(1, Math.min(most, Math.floor(largestTogether / memoryOfUse(description).perImage)));
+
+/**
+ * Compares what the use of a network takes with the memory that is free, before anything is made.
+ * @param place where the network is from
+ * @param images that go through together
+ * @throws IstaError MEMORY_NEEDED, NETWORK_SHAPE
+ */
+export function requireMemoryForUse(
+  description: NetworkDescription,
+  place: string,
+  images: number,
+  machine: MachineMemory = machineMemory(),
+): void {
+  const { weights, perImage } = memoryOfUse(description);
+  const need = weights + images * perImage;
+  if (need <= machine.free) return;
+  const { imageHeight, imageWidth } = description.shape;
+  const what = images === 1 ? "one image" : `${images} images`;
+  const way = images === 1 ? "a smaller --image-size" : "a smaller --batch-size or --image-size";
+  throw new IstaError(
+    "MEMORY_NEEDED",
+    `${place}: ${what} of ${imageHeight} x ${imageWidth} take about ${formatBytes(need)} in this network, ${formatBytes(machine.free)} are free; use ${way}, or a machine with more memory`,
+  );
+}
+
 /** What this process may use, in bytes: of the machine, or of its control group. */
 export interface MachineMemory {
   readonly total: number;

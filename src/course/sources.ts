@@ -11,6 +11,7 @@ import {
   type Dataset,
   dataIdentity,
   imagenetCrop,
+  isUsableNormalisation,
   limited,
   type Normalisation,
   openBatchSource,
@@ -123,8 +124,8 @@ export function splitForRun(
 /** "MEAN,.../STD,..." @throws IstaError CONFIG_VALUE when the channels are others than the data's. */
 export function parseNormalisation(text: string, channels: number): Normalisation {
   const [mean, std] = text.split("/").map((part) => part.split(",").map(Number));
-  const valid = mean.length === channels && std?.length === channels && std.every((value) => value > 0);
-  if (valid && [...mean, ...std].every(Number.isFinite)) return { mean, std };
+  if (mean.length === channels && std !== undefined && isUsableNormalisation({ mean, std }))
+    return { mean, std };
   throw new IstaError(
     "CONFIG_VALUE",
     `--normalisation ${text}: expected ${channels} means and ${channels} standard deviations above 0, such as 0.5,0.5,0.5/0.25,0.25,0.25`,

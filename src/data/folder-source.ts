@@ -8,7 +8,13 @@ import { normalisationTables } from "./image-set.js";
 import type { PictureShape } from "./picture.js";
 import { PictureCache, usualCacheBytes } from "./picture-cache.js";
 import { type PictureAugmentation, type PictureBatch, PicturePool } from "./picture-pool.js";
-import type { Batch, BatchSource, Normalisation, PictureList } from "./types.js";
+import {
+  type Batch,
+  type BatchSource,
+  largestImageSide,
+  type Normalisation,
+  type PictureList,
+} from "./types.js";
 
 export interface FolderSourceOptions extends BatchPlanOptions {
   /** The images that are made, with sides that are multiples of 4. */
@@ -39,6 +45,8 @@ export class FolderBatchSource implements BatchSource {
   private readonly plan: BatchPlan;
   private readonly pool: PicturePool;
   private readonly cache: PictureCache;
+  /** For each picture of the list 1 where it was read without fault: later epochs take less trouble. */
+  private readonly whole: Uint8Array;
 
   /** Throws USAGE, DATA_EMPTY (no batch can be made), DATA_SIZE. Threads start with the first batch. */
   constructor(
@@ -47,14 +55,15 @@ export class FolderBatchSource implements BatchSource {
   ) {
     const { shape, normalisation, workers = Math.min(8, Math.max(1, usefulThreads() - 1)) } = options;
     for (const side of [shape.height, shape.width]) {
-      if (Number.isInteger(side) && side >= 4 && side % 4 === 0 && side <= 4096) continue;
+      if (Number.isInteger(side) && side >= 4 && side % 4 === 0 && side <= largestImageSide) continue;
       throw new IstaError(
         "DATA_SIZE",
-        `pictures: expected an image size that is a multiple of 4 up to 4096, got ${side}`,
+        `pictures: expected an image size that is a multiple of 4 up to ${largestImageSide}, got ${side}`,
       );
     }
     normalisationTables(normalisation, shape.channels);
     this.plan = new BatchPlan(options.indices ?? list.count, options);
+    this.whole = new Uint8Array(list.count);
     this.batchCount = this.plan.batchCount;
     this.exampleCount = this.plan.exampleCount;
     this.channels = shape.channels;
@@ -74,6 +83,7 @@ export class FolderBatchSource implements BatchSource {
       paths,
       shape,
       kept: paths.map((path) => this.cache.get(path)),
+      whole: indices.map((image) => this.whole[image] === 1),
       keepMore: this.cache.hasRoom,
       normalisation,
       augmentation,
@@ -84,6 +94,8 @@ export class FolderBatchSource implements BatchSource {
     const labels = Int32Array.from(indices, (image) => this.list.labels[image]);
     for (const { position, picture } of made.kept) this.cache.keep(paths[position], picture);
     for (const { position, reason } of made.broken) this.broken.set(paths[position], reason);
+    for (const image of indices) this.whole[image] = 1;
+    for (const { position } of made.broken) this.whole[indices[position]] = 0;
     if (made.broken.length === 0)
       return { images: made.images, labels, count: labels.length, origins: paths };
     return withoutBroken(made, labels, paths);

@@ -78,12 +78,22 @@ export function statisticsOfHistograms(histograms: readonly Float64Array[]): Nor
   return { mean, std };
 }
 
+/** Whether pixel values become finite float32 numbers, and different ones. */
+export function isUsableNormalisation({ mean, std }: Normalisation): boolean {
+  return (
+    mean.length === std.length &&
+    std.every((value) => value > 0) &&
+    mean.every((average, channel) => {
+      const [black, white] = [0, 1].map((pixel) => Math.fround((pixel - average) / std[channel]));
+      return Number.isFinite(black) && Number.isFinite(white) && black !== white;
+    })
+  );
+}
+
 /** Table of 256 normalised values for each channel: (value / 255 - mean) / std. */
 export function normalisationTables(normalisation: Normalisation, channels: number): Float32Array[] {
   const { mean, std } = normalisation;
-  const usable = (values: readonly number[]): boolean =>
-    values.length === channels && values.every(Number.isFinite);
-  if (!usable(mean) || !usable(std) || !std.every((value) => value > 0)) {
+  if (mean.length !== channels || !isUsableNormalisation(normalisation)) {
     throw new IstaError(
       "DATA_SIZE",
       `data: expected ${channels} means and ${channels} positive standard deviations, one a channel, got ` +

@@ -11,6 +11,7 @@ export {
   cifar10Normalisation,
   classCounts,
   imagenetNormalisation,
+  isUsableNormalisation,
   statisticsOf,
 } from "./image-set.js";
 export { MemoryBatchSource, type MemorySourceOptions } from "./memory-source.js";
@@ -43,4 +44,5 @@ export {
 } from "./split.js";
 export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
 export type * from "./types.js";
+export { largestImageSide } from "./types.js";
 export { type DatasetReport, type PartReport, verifyDataset } from "./verify.js";

@@ -6,6 +6,7 @@ import { type ErrorCode, IstaError } from "../base/errors.js";
 import type { Augmentation } from "./augmentation.js";
 import type { PictureShape, RandomResizedCrop } from "./picture.js";
 import type { KeptPicture } from "./picture-cache.js";
+import { PixelBudget } from "./pixel-budget.js";
 import type { Normalisation } from "./types.js";
 
 /** What is done at random to every picture of a streamed image folder. */
@@ -20,6 +21,8 @@ export interface PictureJob {
   readonly shape: PictureShape;
   /** What was kept of a picture, by position. */
   readonly kept: readonly (KeptPicture | undefined)[];
+  /** Whether a picture was read before without fault, by position. */
+  readonly whole: readonly boolean[];
   /** Whether pictures that are reduced are wanted back, to be kept. */
   readonly keepMore: boolean;
   readonly normalisation: Normalisation;
@@ -27,6 +30,8 @@ export interface PictureJob {
   readonly seed: number;
   readonly streamName: string;
   readonly skipBroken: boolean;
+  /** Of the pixels that all threads of the pool decode at once; see pixel-budget.ts. */
+  readonly budget: SharedArrayBuffer;
 }
 
 export interface PictureBatch {
@@ -56,6 +61,8 @@ const queuedJobs = 1000;
 export class PicturePool {
   private threads: Piscina<PictureJob, PictureReply> | undefined;
   private failure: IstaError | undefined;
+  // Its own: a thread that is ended while it decodes gives nothing back.
+  private readonly budget = new PixelBudget().shared;
 
   constructor(private readonly workerCount: number) {}
 
@@ -63,12 +70,12 @@ export class PicturePool {
    * Queues a job with the least busy worker, whose queue goes on without this thread.
    * Throws DATA_PICTURE, DATA_LIMIT and FILE_* errors of the pictures, and DATA_WORKER if a worker ended.
    */
-  async run(job: PictureJob): Promise<PictureBatch> {
+  async run(job: Omit<PictureJob, "budget">): Promise<PictureBatch> {
     if (this.failure !== undefined) throw this.failure;
     this.threads ??= this.start();
     let reply: PictureReply;
     try {
-      reply = await this.threads.run(job);
+      reply = await this.threads.run({ ...job, budget: this.budget });
     } catch (cause) {
       throw this.fail(cause as Error);
     }

@@ -13,6 +13,7 @@ import {
   openReduced,
   preparePicture,
   renderPicture,
+  usePixelBudget,
 } from "./picture.js";
 import { fromKept, type KeptPicture, toKept } from "./picture-cache.js";
 import type { PictureJob, PictureReply } from "./picture-pool.js";
@@ -25,6 +26,7 @@ const picturesInFlight = 4;
  */
 async function makeBatch(job: PictureJob): Promise<PictureReply> {
   const { paths, shape, augmentation } = job;
+  usePixelBudget(job.budget);
   const { channels, height, width } = shape;
   const values = channels * height * width;
   const images = new Float32Array(paths.length * values);
@@ -38,7 +40,7 @@ async function makeBatch(job: PictureJob): Promise<PictureReply> {
         const before = job.kept[position];
         const picture =
           before === undefined
-            ? await openReduced(path, contentOf(shape), folderFormats)
+            ? await openReduced(path, contentOf(shape), folderFormats, job.whole[position])
             : fromKept(path, before);
         if (before === undefined && picture.reduced && job.keepMore)
           kept.push({ position, picture: toKept(picture) });

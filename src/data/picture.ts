@@ -7,6 +7,8 @@ import type { RandomStream } from "../base/random.js";
 import { writeImage } from "./augmentation.js";
 import { readBytes } from "./disk.js";
 import { normalisationTables } from "./image-set.js";
+import { jpegProblem } from "./jpeg-check.js";
+import { PixelBudget } from "./pixel-budget.js";
 import { averagePlanes, padPlanes } from "./planes.js";
 import type { Fit, Normalisation, PixelSize, Preparation } from "./types.js";
 
@@ -26,6 +28,8 @@ export interface Picture {
   /** Of the file; of a picture that was reduced, its pixels: red, green and blue in turn. */
   readonly bytes: Uint8Array;
   readonly reduced?: boolean;
+  /** What the decoder may not pass over, beyond errors: in a progressive JPEG its warnings tell of missing data. */
+  readonly failOn?: "error" | "warning";
   /** Size in pixels, upright: after the orientation of its EXIF data is applied. */
   readonly width: number;
   readonly height: number;
@@ -62,7 +66,7 @@ const pictureError = (path: string, wanted: string, cause: unknown): IstaError =
   // What happened, in words of people, where the decoder's own are not.
   const meaning = /heif/.test(reason)
     ? " (HEIC, as telephones take pictures, cannot be read: convert them to JPEG first)"
-    : /premature end|unknown error/i.test(reason)
+    : /premature end|unknown error|corrupt jpeg|its header claims/i.test(reason)
       ? " (the file may be cut off: copy it again)"
       : "";
   return new IstaError(
@@ -73,15 +77,32 @@ const pictureError = (path: string, wanted: string, cause: unknown): IstaError =
 };
 
 /**
- * Reads a picture file and its header. Without `formats` anything that sharp reads is accepted.
- * Throws DATA_PICTURE, DATA_LIMIT (too many pixels) and FILE_* errors that name the file.
+ * Whether it is text, such as an SVG drawing, or packed text. How long a drawing takes does not show in its length: references to
+ * references to references double each time.
  */
-export async function openPicture(path: string, formats?: readonly string[]): Promise<Picture> {
+function isDrawing(bytes: Uint8Array): boolean {
+  // Behind marks of UTF-8 and UTF-16, and blanks.
+  const first = bytes.find((byte) => ![0xef, 0xbb, 0xbf, 0xfe, 0xff, 0, 9, 10, 13, 32].includes(byte));
+  return first === 0x3c || (bytes[0] === 0x1f && bytes[1] === 0x8b);
+}
+
+/**
+ * Reads a picture file and its header. Without `formats` anything of pixels that sharp reads is accepted.
+ * Throws DATA_PICTURE, DATA_LIMIT (too many pixels) and FILE_* errors that name the file.
+ * @param isWhole known from an earlier time: the data of a JPEG are not compared with its header again
+ */
+export async function openPicture(
+  path: string,
+  formats?: readonly string[],
+  isWhole = false,
+): Promise<Picture> {
   const bytes = readBytes(path, maximumPictureBytes);
   const sharp = loadSharp();
   const wanted = `a picture (${formats?.join(", ") ?? "of a format that sharp reads"})`;
   try {
-    const { format, autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    if (isDrawing(bytes)) throw new Error("its content is text, such as an svg drawing: save it as PNG");
+    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
+    const { format, autoOrient, isProgressive = false } = header;
     if (formats !== undefined && !formats.includes(format)) throw new Error(`its content is ${format}`);
     const { width, height } = autoOrient;
     if (width * height > maximumPicturePixels) {
@@ -90,7 +111,10 @@ export async function openPicture(path: string, formats?: readonly string[]): Pr
         `picture: expected at most ${maximumPicturePixels} pixels in ${path}, it has ${width} x ${height}; scale it down`,
       );
     }
-    return { path, bytes, width, height };
+    if (format !== "jpeg") return { path, bytes, width, height };
+    const problem = isWhole ? null : jpegProblem(bytes);
+    if (problem !== null) throw new Error(problem);
+    return { path, bytes, width, height, ...(isProgressive ? { failOn: "warning" } : {}) };
   } catch (cause) {
     throw cause instanceof IstaError ? cause : pictureError(path, wanted, cause);
   }
@@ -108,15 +132,16 @@ export async function openReduced(
   path: string,
   size: PixelSize,
   formats?: readonly string[],
+  isWhole = false,
 ): Promise<Picture> {
-  const picture = await openPicture(path, formats);
+  const picture = await openPicture(path, formats, isWhole);
   const { bytes, ...sides } = picture;
   const scale = usefulSide(size) / Math.min(sides.width, sides.height);
   if (scale >= 1) return picture;
   const [width, height] = [sides.width, sides.height].map((side) => Math.round(side * scale));
   try {
     const image = sourceOf(picture).resize({ width, height, fit: "fill", kernel: "linear" });
-    const { data, info } = await image.toColourspace("srgb").raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await decoded(picture, image.toColourspace("srgb"));
     if (info.channels !== 3 || data.length !== 3 * width * height)
       throw new Error(`${info.width} x ${info.height} pixels of ${info.channels} channels came out`);
     return { path, bytes: data, width, height, reduced: true };
@@ -125,12 +150,29 @@ export async function openReduced(
   }
 }
 
-function sourceOf({ bytes, width, height, reduced = false }: Picture): ReturnType<typeof Sharp> {
+let budget = new PixelBudget();
+
+/** Decodes within the budget of other threads from now on. */
+export function usePixelBudget(shared: SharedArrayBuffer): void {
+  if (budget.shared !== shared) budget = new PixelBudget(shared);
+}
+
+function decoded({ width, height }: Picture, image: ReturnType<typeof Sharp>) {
+  return budget.during(width * height, () => image.raw().toBuffer({ resolveWithObject: true }));
+}
+
+function sourceOf({
+  bytes,
+  width,
+  height,
+  reduced = false,
+  failOn = "error",
+}: Picture): ReturnType<typeof Sharp> {
   const sharp = loadSharp();
   if (reduced)
     return sharp(bytes, { raw: { width, height, channels: 3 } }).timeout({ seconds: decodeSeconds });
   // Warnings (stray bytes between markers) are common in pictures from cameras and harmless; errors are not.
-  return sharp(bytes, { autoOrient: true, limitInputPixels: maximumPicturePixels, failOn: "error" })
+  return sharp(bytes, { autoOrient: true, limitInputPixels: maximumPicturePixels, failOn })
     .flatten({ background: "#ffffff" })
     .timeout({ seconds: decodeSeconds });
 }
@@ -161,7 +203,7 @@ export async function renderPicture(
     }
     if (geometry.crop !== undefined) image = image.extract(geometry.crop);
     image = channels === 1 ? image.greyscale() : image.toColourspace("srgb");
-    const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await decoded(picture, image);
     const { width: outWidth, height: outHeight } = geometry.crop ?? geometry;
     if (info.channels !== channels || data.length !== channels * outWidth * outHeight) {
       throw new Error(`${info.width} x ${info.height} pixels of ${info.channels} channels came out`);

@@ -21,6 +21,9 @@ export interface ImageSet {
 /** How a picture of another shape is brought to the size of the images. */
 export type Fit = "crop" | "pad" | "stretch";
 
+/** Pixels of the side of images that networks are made for and used on. */
+export const largestImageSide = 4096;
+
 export interface PixelSize {
   readonly height: number;
   readonly width: number;

@@ -1,5 +1,6 @@
 // Drawings of architectures of any space: an SVG of its cells, and text for the terminal.
 
+import { printable } from "../base/terminal.js";
 import { operationLook } from "../space/operation.js";
 import type { CellSketch, TerminalLabel } from "../space/sketch.js";
 import type { Architecture } from "../space/space.js";
@@ -7,10 +8,9 @@ import { type DrawnCell, type DrawnConnection, layoutCell, metrics, type Point }
 
 /** Text for between tags of an SVG document. */
 export const escapeXml = (text: string): string =>
-  // Control characters are not allowed in XML at all.
-  text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is to be removed
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "")
+  // Most control characters are not allowed in XML at all, and direction marks would show another text here, too.
+  printable(text)
+    .replace(/[\ufffe\uffff]/g, "")
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;");

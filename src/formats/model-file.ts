@@ -1,8 +1,10 @@
 // A trained network in one file: safetensors with the names of the PyTorch programs, and in the metadata what is needed to use it.
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import type { Fit, Normalisation, Preparation } from "../data/types.js";
+import { isUsableNormalisation } from "../data/image-set.js";
+import { type Fit, largestImageSide, type Normalisation, type Preparation } from "../data/types.js";
 import { Device } from "../engine/device.js";
+import { requireFiniteOutputs } from "../nn/finite-outputs.js";
 import { Network } from "../nn/network.js";
 import { checkStateDict, type StateDict, withoutAuxiliaryHead } from "../nn/tensor-store.js";
 import { architectureOf } from "../space/registry.js";
@@ -15,8 +17,9 @@ import {
   type NormPlacement,
 } from "../space/space.js";
 import { tensorList } from "../space/tensors.js";
-import { readSafetensors, writeSafetensors } from "./safetensors.js";
+import { writeSafetensors } from "./safetensors.js";
 import { stateDictFrom } from "./state-dict.js";
+import { readWeightsFile } from "./weights-file.js";
 
 /** Everything about a network but its weights. */
 export interface ModelDescription {
@@ -45,6 +48,8 @@ const metadataKey = "ista-nas";
 const formatVersion = 1;
 
 const count = z.int().min(1).max(65_536);
+/** Pixels. */
+const side = z.int().min(1).max(largestImageSide);
 const descriptionSchema = z.looseObject({
   formatVersion: z.int(),
   genotype: z.unknown(),
@@ -53,8 +58,8 @@ const descriptionSchema = z.looseObject({
     channels: count,
     inputChannels: count,
     classes: count,
-    imageHeight: count,
-    imageWidth: count,
+    imageHeight: side,
+    imageWidth: side,
     stem: z.enum(["cifar", "imagenet"]),
     auxiliary: z.boolean(),
   }),
@@ -63,7 +68,7 @@ const descriptionSchema = z.looseObject({
   resizeRatio: z.number().min(1).max(4),
   fit: z.enum(["crop", "pad", "stretch"]).optional(),
   preparation: z
-    .object({ content: z.object({ height: count, width: count }), averaged: z.int().min(1).max(64) })
+    .object({ content: z.object({ height: side, width: side }), averaged: z.int().min(1).max(64) })
     .optional(),
   classes: z.array(z.string()),
 });
@@ -99,11 +104,11 @@ export function writeModel(path: string, { weights, ...description }: Model): vo
 
 /**
  * Reads a model file, or the bare weights of another program, which come with `description` null.
- * @throws IstaError SAFETENSORS_*, FILE_*, GENOTYPE_INVALID, NETWORK_SHAPE, WEIGHTS_MISMATCH, MODEL_FILE when the metadata is not
- *   what this program writes
+ * @throws IstaError SAFETENSORS_*, FILE_*, GENOTYPE_INVALID, NETWORK_SHAPE, WEIGHTS_MISMATCH, WEIGHTS_NOT_FINITE, MODEL_FILE when the
+ *   metadata is not what this program writes
  */
 export function readModel(path: string): { description: ModelDescription | null; weights: StateDict } {
-  const { tensors, metadata } = readSafetensors(path);
+  const { tensors, metadata } = readWeightsFile(path);
   const text = metadata.get(metadataKey);
   return {
     description: text === undefined ? null : parseModelDescription(path, text, tensors.size),
@@ -180,6 +185,10 @@ export function parseModelDescription(path: string, text: string, tensorCount: n
   if (rest.normalisation.mean.length !== channels || rest.normalisation.std.length !== channels) {
     return refuse(`has a normalisation of other than its ${channels} channels`);
   }
+  if (!isUsableNormalisation(rest.normalisation))
+    return refuse(
+      "has a normalisation by means and standard deviations that cannot be those of images: pixels would be infinite or all the same",
+    );
   if (rest.classes.length !== rest.shape.classes)
     return refuse(`names ${rest.classes.length} of ${rest.shape.classes} classes`);
   if (preparation !== undefined) requirePossible(preparation, shape, refuse);
@@ -199,12 +208,22 @@ export function usableNetwork({
   return evaluationNetwork(architecture, { ...shape, auxiliary: false }, norms);
 }
 
-/** @throws IstaError WEIGHTS_MISMATCH */
-export function networkOf(model: Model, device: Device = Device.cpu): Network {
+/**
+ * The network with its weights in it; it has given finite outputs.
+ * @param place where the model is from, for messages
+ * @throws IstaError WEIGHTS_MISMATCH, WEIGHTS_NOT_FINITE
+ */
+export function networkOf(model: Model, device: Device = Device.cpu, place = "the model"): Network {
   const description = usableNetwork(model);
   requirePlausible(description.shape.cells, model.weights.size);
   checkStateDict(withoutAuxiliaryHead(model.weights), tensorList(description));
   const network = new Network(description, { seed: 0, device });
-  network.loadStateDict(model.weights);
-  return network;
+  try {
+    network.loadStateDict(model.weights);
+    requireFiniteOutputs(network, model.normalisation, place);
+    return network;
+  } catch (error) {
+    network.dispose();
+    throw error;
+  }
 }

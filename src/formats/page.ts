@@ -12,6 +12,7 @@ import {
   writeFilesAtomic,
 } from "../base/files.js";
 import { packageFolder } from "../base/package.js";
+import { printableJson } from "../base/terminal.js";
 import { describeModel, type ModelDescription } from "./model-file.js";
 import { runtimeFiles, runtimeFolder } from "./onnx-runtime.js";
 
@@ -26,7 +27,7 @@ const maximumFileBytes = 64 << 20;
 const packed = (bytes: Uint8Array): string => gzipSync(bytes, { level: 9 }).toString("base64");
 
 const assignment = (name: string, value: unknown): string =>
-  `globalThis.${name} = ${JSON.stringify(value)};\n`;
+  `globalThis.${name} = ${printableJson(value)};\n`;
 
 /**
  * Refuses a folder that holds something else than such a page.

@@ -83,7 +83,7 @@ describe("the format", () => {
     const length = Number(written.readBigUInt64LE());
     expect(length % 8).toBe(0);
     const text = written.subarray(8, 8 + length).toString();
-    expect(text.trimEnd()).toBe(
+    expect(text.trimEnd().replace(/,"ista-nas.sha256":"[0-9a-f]{64}"/, "")).toBe(
       '{"__metadata__":{"format":"pt"},"steps":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"b":{"dtype":"F32","shape":[2],"data_offsets":[12,20]}}',
     );
     expect(written.subarray(8 + length)).toEqual(
@@ -206,8 +206,8 @@ describe("lies", () => {
 
   it.each([
     [3n, "SAFETENSORS_TRUNCATED"],
-    [99_999_999n, "SAFETENSORS_TRUNCATED"],
-    [100_000_001n, "SAFETENSORS_HEADER"],
+    [33_554_432n, "SAFETENSORS_TRUNCATED"],
+    [33_554_433n, "SAFETENSORS_HEADER"],
     [2n ** 64n - 1n, "SAFETENSORS_HEADER"],
   ])("refuses a header length of %d in a file of 10 bytes", (length, code) => {
     writeRaw("{}", new Uint8Array(0), length);

@@ -1,8 +1,9 @@
 // The safetensors file format: a streaming writer, and a reader that believes nothing it has not checked.
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { IstaError } from "../base/errors.js";
-import { onFile, readFully, writeFileAtomicBy, writeFully } from "../base/files.js";
-import { duplicateKey } from "../base/json.js";
+import { onFile, openRegular, readFully, writeFileAtomicBy, writeFully } from "../base/files.js";
+import { duplicateKey, jsonParts, maximumJsonParts } from "../base/json.js";
 
 /** Bytes per number of every format that is read. */
 const itemBytes = {
@@ -49,9 +50,12 @@ export interface TensorInfo {
   readonly end: number;
 }
 
-/** The same limit as the reference implementation of the format. */
-const maximumHeaderBytes = 100_000_000;
+/** A third of what the reference implementation of the format allows; ten thousand tensors take one megabyte. */
+const maximumHeaderBytes = 32 << 20;
 const maximumRank = 32;
+
+/** Entry of the metadata with the checksum of the file's content. Files of other programs have none. */
+export const checksumKey = "ista-nas.sha256";
 
 function dtypeOf(data: TensorData): Dtype {
   if (data instanceof Float32Array) return "F32";
@@ -76,14 +80,45 @@ function inFileOrder(tensors: ReadonlyMap<string, StoredTensor>): [string, Store
   );
 }
 
-/** The pieces of a safetensors file, one after the other: length, header, and each tensor's bytes (not copied). */
+const bytesOf = ({ data }: StoredTensor): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+
+interface Content {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
+
+/**
+ * SHA-256 of all that a file says: its texts, and of each tensor name, format, shape and bytes. Not of the file's own bytes, so that
+ * a program that writes the same content in another order keeps the checksum true.
+ */
+function checksumOf(texts: Iterable<[string, string]>, tensors: Iterable<[string, Content]>): string {
+  const ordered = [...tensors].sort(byName);
+  const facts = ordered.map(([name, { dtype, shape }]) => [name, dtype, shape]);
+  const hash = createHash("sha256").update(JSON.stringify([[...texts].sort(byName), facts]));
+  for (const [, { bytes }] of ordered) hash.update(bytes);
+  return hash.digest("hex");
+}
+
+/**
+ * The pieces of a safetensors file, one after the other: length, header, and each tensor's bytes (not copied). The metadata get the
+ * checksum of the content.
+ */
 export function* safetensorsPieces(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Generator<Uint8Array> {
   const ordered = inFileOrder(tensors);
-  const entries: [string, unknown][] = [];
-  if (Object.keys(metadata).length > 0) entries.push(["__metadata__", metadata]);
+  const contents = ordered.map(([name, tensor]): [string, Content] => [
+    name,
+    { dtype: dtypeOf(tensor.data), shape: tensor.shape, bytes: bytesOf(tensor) },
+  ]);
+  const { [checksumKey]: _, ...texts } = metadata;
+  const checksum = checksumOf(Object.entries(texts), contents);
+  const entries: [string, unknown][] = [["__metadata__", { ...texts, [checksumKey]: checksum }]];
   let offset = 0;
   for (const [name, { shape, data }] of ordered) {
     if (name === "__metadata__" || product(shape) !== data.length) {
@@ -100,7 +135,7 @@ export function* safetensorsPieces(
   header.writeBigUInt64LE(BigInt(header.length - 8), 0);
   text.copy(header, 8);
   yield header;
-  for (const [, { data }] of ordered) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  for (const [, { bytes }] of contents) yield bytes;
 }
 
 /** Writes a safetensors file atomically, out of the tensors themselves: no second copy of the whole is made. */
@@ -122,6 +157,8 @@ export class SafetensorsFile {
     readonly metadata: ReadonlyMap<string, string>,
     /** Format, shape and place of each tensor, in the order of the file's bytes. */
     readonly tensors: ReadonlyMap<string, TensorInfo>,
+    /** What the content should hash to; null where the file does not say. */
+    private readonly checksum: string | null,
   ) {}
 
   /**
@@ -130,16 +167,16 @@ export class SafetensorsFile {
    */
   static open(path: string): SafetensorsFile {
     return onFile("read", path, () => {
-      const file = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+      const { file, bytes } = openRegular(path);
       try {
-        const status = fs.fstatSync(file);
-        if (!status.isFile()) throw new IstaError("FILE_KIND", `read ${path}: expected a safetensors file`);
-        const headerBytes = headerLength(path, file, status.size);
+        const headerBytes = headerLength(path, file, bytes);
         const text = Buffer.alloc(headerBytes);
         if (readFully(file, text, 8) < headerBytes)
           throw truncated(path, "it became shorter while it was read");
-        const { metadata, tensors } = parseHeader(path, text, status.size - 8 - headerBytes);
-        return new SafetensorsFile(path, file, 8 + headerBytes, metadata, tensors);
+        const { metadata, tensors } = parseHeader(path, text, bytes - 8 - headerBytes);
+        const checksum = metadata.get(checksumKey) ?? null;
+        metadata.delete(checksumKey);
+        return new SafetensorsFile(path, file, 8 + headerBytes, metadata, tensors, checksum);
       } catch (error) {
         fs.closeSync(file);
         throw error;
@@ -159,19 +196,35 @@ export class SafetensorsFile {
         `read ${this.path}: it has no tensor ${JSON.stringify(name)}`,
       );
     }
+    return { shape: info.shape, data: asNumbers(info.dtype, this.bytesAt(name, info)) };
+  }
+
+  private bytesAt(name: string, { begin, end }: TensorInfo): ArrayBuffer {
     return onFile("read", this.path, () => {
       // A buffer of its own, so that any typed array is aligned in it.
-      const bytes = new Uint8Array(info.end - info.begin);
-      if (readFully(this.file, bytes, this.dataStart + info.begin) < bytes.length) {
+      const bytes = new Uint8Array(end - begin);
+      if (readFully(this.file, bytes, this.dataStart + begin) < bytes.length) {
         throw truncated(this.path, `it ends within tensor ${JSON.stringify(name)}`);
       }
-      return { shape: info.shape, data: asNumbers(info.dtype, bytes.buffer) };
+      return bytes.buffer;
     });
   }
 
-  /** All tensors, in the order of the file. */
+  /** All tensors, in the order of the file, compared with its checksum where it has one. @throws IstaError SAFETENSORS_CHECKSUM */
   readAll(): Map<string, StoredTensor> {
-    return new Map([...this.tensors.keys()].map((name) => [name, this.read(name)]));
+    const contents = [...this.tensors].map(([name, info]): [string, Content & { buffer: ArrayBuffer }] => {
+      const buffer = this.bytesAt(name, info);
+      return [name, { ...info, buffer, bytes: new Uint8Array(buffer) }];
+    });
+    if (this.checksum !== null && checksumOf(this.metadata, contents) !== this.checksum) {
+      throw new IstaError(
+        "SAFETENSORS_CHECKSUM",
+        `read ${this.path}: its content is not what was written (the checksum differs); copy the file again, or, where it was changed on purpose, remove ${checksumKey} from its metadata`,
+      );
+    }
+    return new Map(
+      contents.map(([name, { dtype, shape, buffer }]) => [name, { shape, data: asNumbers(dtype, buffer) }]),
+    );
   }
 
   close(): void {
@@ -221,6 +274,8 @@ function parseHeader(
   text: Buffer,
   dataBytes: number,
 ): { metadata: Map<string, string>; tensors: Map<string, TensorInfo> } {
+  if (jsonParts(text) > maximumJsonParts)
+    throw badHeader(path, `expected a header of at most ${maximumJsonParts} objects, lists and texts`);
   let source: string;
   let header: unknown;
   try {

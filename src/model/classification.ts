@@ -29,15 +29,17 @@ export interface ClassificationReport {
   readonly weighted: AverageFigures;
 }
 
-/** @param confusion confusion[c][p]: images of class c that were taken for class p */
+/** @param confusion confusion[c].get(p): images of class c that were taken for class p; those that are missing are 0 */
 export function reportOf(
-  confusion: readonly (readonly number[])[],
+  confusion: readonly ReadonlyMap<number, number>[],
   names: readonly string[],
 ): ClassificationReport {
+  const answers = new Float64Array(names.length);
+  for (const row of confusion) for (const [said, count] of row) answers[said] += count;
   const classes = names.map((name, label): ClassFigures => {
-    const right = confusion[label][label];
-    const support = confusion[label].reduce((sum, count) => sum + count, 0);
-    const answered = confusion.reduce((sum, row) => sum + row[label], 0);
+    const right = confusion[label].get(label) ?? 0;
+    const support = [...confusion[label].values()].reduce((sum, count) => sum + count, 0);
+    const answered = answers[label];
     return {
       name,
       support,

@@ -1,11 +1,13 @@
 // Evaluation of a trained network on a data set: what the command `eval` and the library call.
+import { IstaError } from "../base/errors.js";
 import { usefulThreads } from "../base/processors.js";
 import { RandomStream } from "../base/random.js";
 import { type Evaluation, evaluate } from "../course/evaluate.js";
+import { requireMemoryForUse } from "../course/memory.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { Device, setThreads } from "../engine/device.js";
 import { scope, Tensor } from "../engine/tensor.js";
-import { networkOf } from "../formats/model-file.js";
+import { networkOf, usableNetwork } from "../formats/model-file.js";
 import type { Network } from "../nn/network.js";
 import { countNetwork } from "../space/counts.js";
 import { evaluationNetwork } from "../space/space.js";
@@ -27,7 +29,16 @@ export interface EvaluationRequest extends ImagesRequest {
   readonly device: string;
 }
 
-export interface ModelEvaluation extends Evaluation {
+/** With more classes there is no confusion matrix: its size grows with their square, and nobody looks at a million numbers. */
+export const mostConfusedClasses = 1000;
+
+export interface ModelEvaluation extends Omit<Evaluation, "confusion"> {
+  /** confusion[c][p]: images of class c whose most probable class is p; null of more than `mostConfusedClasses`. */
+  readonly confusion: readonly (readonly number[])[] | null;
+  /** Images of each class. */
+  readonly classImages: readonly number[];
+  /** For each class the wrong one that was said most often, and how often; null where none was. */
+  readonly takenFor: readonly ({ readonly label: number; readonly images: number } | null)[];
   /** The images that were taken. */
   readonly split: EvaluationImages["split"];
   /** What is to be known of them. */
@@ -83,14 +94,36 @@ export function measureLatency(network: Network, seconds = 0.5): number {
   );
 }
 
-/** Prepares the engine for using a network. @throws IstaError ENGINE_DEVICE, WEIGHTS_MISMATCH */
-export function networkForUse(model: UsableModel, threads: number, device: string): Network {
+/**
+ * Prepares the engine for using a network.
+ * @param images that will go through it together
+ * @throws IstaError MEMORY_NEEDED, ENGINE_DEVICE, WEIGHTS_MISMATCH, WEIGHTS_NOT_FINITE
+ */
+export function networkForUse(model: UsableModel, threads: number, device: string, images = 1): Network {
   const found = Device.named(device);
+  if (found.isHost) requireMemoryForUse(usableNetwork(model), model.path, images);
   setThreads(threads === 0 ? usefulThreads() : threads);
-  return networkOf(model, found);
+  return networkOf(model, found, model.path);
 }
 
-/** @throws IstaError DATA_*, FILE_*, CONFIG_VALUE, USAGE, ENGINE_DEVICE, WEIGHTS_MISMATCH */
+/** The first class of several that were said equally often. */
+function commonMistake(row: ReadonlyMap<number, number>, label: number): ModelEvaluation["takenFor"][number] {
+  const wrong = [...row]
+    .filter(([said]) => said !== label)
+    .sort(([a, most], [b, count]) => count - most || a - b);
+  return wrong.length === 0 ? null : { label: wrong[0][0], images: wrong[0][1] };
+}
+
+/** Outputs of single images can overflow where those of others do not. @throws IstaError WEIGHTS_NOT_FINITE */
+export function requireFinite(values: ArrayLike<number>, { path }: UsableModel, images: string): void {
+  if (Array.from(values).every(Number.isFinite)) return;
+  throw new IstaError(
+    "WEIGHTS_NOT_FINITE",
+    `${path}: expected finite outputs for ${images}, got others: its weights or statistics are far too large; take an earlier checkpoint or another file, or train again with a smaller --learning-rate`,
+  );
+}
+
+/** @throws IstaError DATA_*, FILE_*, CONFIG_VALUE, USAGE, ENGINE_DEVICE, WEIGHTS_MISMATCH, WEIGHTS_NOT_FINITE */
 export async function evaluateModel(
   model: UsableModel,
   request: EvaluationRequest,
@@ -101,6 +134,8 @@ export async function evaluateModel(
   try {
     opened = await openEvaluationImages(model, request);
     const { source, split, notes } = opened;
+    const together = Math.min(request.batchSize, source.exampleCount);
+    if (network.device.isHost) requireMemoryForUse(usableNetwork(model), model.path, together);
     const total = source.batchCount;
     const collector = new MistakeCollector(request.mistakes ?? 0);
     const found = (await evaluate(network, source, {
@@ -108,6 +143,10 @@ export async function evaluateModel(
       onLogits: (batch, logits) => collector.note(batch, logits),
       onBatch: (done) => onBatch?.(done, total),
     }))!;
+    requireFinite([found.loss], model, "the images");
+    const classImages = found.confusion.map((row) =>
+      [...row.values()].reduce((sum, count) => sum + count, 0),
+    );
     // Counted with the auxiliary head left out, as everywhere.
     const { params, multAdds } = countNetwork(
       evaluationNetwork(model.architecture, model.shape, model.norms),
@@ -118,16 +157,21 @@ export async function evaluateModel(
       notes,
       skipped: [...(source.broken?.values() ?? [])],
       classes: model.classes,
-      classAccuracy: found.confusion.map((row, label) => {
-        const images = row.reduce((sum, count) => sum + count, 0);
-        return images === 0 ? null : row[label] / images;
-      }),
       report: reportOf(found.confusion, model.classes),
       topK: collector.topK,
       calibration: collector.calibration,
       calibrationError: collector.calibrationError,
       mistakes: collector.mistakes,
       mistakeCount: collector.mistakeCount,
+      confusion:
+        model.classes.length > mostConfusedClasses
+          ? null
+          : found.confusion.map((row) => model.classes.map((_, said) => row.get(said) ?? 0)),
+      classImages,
+      takenFor: found.confusion.map(commonMistake),
+      classAccuracy: found.confusion.map((row, label) =>
+        classImages[label] === 0 ? null : (row.get(label) ?? 0) / classImages[label],
+      ),
       imagesPerSecond: found.count / found.seconds,
       latencySeconds: measureLatency(network),
       parameters: params,

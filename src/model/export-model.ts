@@ -1,7 +1,8 @@
 // Exports of a trained network to other programs: ONNX and a page for the browser, both checked before they are kept.
 import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
-import { writeModel } from "../formats/model-file.js";
+import { imagesTogether } from "../course/memory.js";
+import { usableNetwork, writeModel } from "../formats/model-file.js";
 import { type CheckImages, checkOnnx, type OnnxCheck, seededImages } from "../formats/onnx-check.js";
 import { type OnnxOptions, onnxOfNetwork } from "../formats/onnx-network.js";
 import { checkPageFolder, writePage } from "../formats/page.js";
@@ -14,7 +15,7 @@ export interface ExportCheck extends OnnxCheck {
   readonly data: string | null;
 }
 
-const checkedImages = 16;
+const mostCheckedImages = 16;
 
 /** Test images as bytes: of the folder, or else of the run's own data where they are still there. */
 async function imagesForCheck(
@@ -23,9 +24,10 @@ async function imagesForCheck(
 ): Promise<{ images: CheckImages; data: string | null }> {
   const own = model.run?.config(model.run.meta.kind).data ?? null;
   const folder = data ?? own;
+  const checkedImages = imagesTogether(usableNetwork(model), mostCheckedImages);
   if (folder === null) return { images: seededImages(model, checkedImages), data: null };
   try {
-    return { images: await imagesOf(model, folder), data: folder };
+    return { images: await imagesOf(model, folder, checkedImages), data: folder };
   } catch (error) {
     // Nobody asked for the run's own: where they are gone or changed, random ones do.
     if (data !== undefined || !(error instanceof IstaError) || !/^(DATA|FILE)_/.test(error.code)) throw error;
@@ -33,7 +35,7 @@ async function imagesForCheck(
   }
 }
 
-async function imagesOf(model: UsableModel, data: string): Promise<CheckImages> {
+async function imagesOf(model: UsableModel, data: string, checkedImages: number): Promise<CheckImages> {
   const { source } = await openEvaluationImages(model, {
     data,
     batchSize: checkedImages,

@@ -98,7 +98,7 @@ ${averages.join("\n")}
 <h2>How sure it was, and which classes it took for which</h2>
 <div class="figures">
 ${drawCalibrationSvg(calibration, calibrationError, "Calibration")}
-${drawConfusionSvg(found.confusion, classes, "Confusion")}
+${found.confusion === null ? "" : drawConfusionSvg(found.confusion, classes, "Confusion")}
 </div>
 </body></html>
 `;

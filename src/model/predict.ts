@@ -1,10 +1,12 @@
 // Predictions of a trained network for picture files.
 import { IstaError } from "../base/errors.js";
+import { imagesTogether } from "../course/memory.js";
 import { decodeImage } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { scope, Tensor } from "../engine/tensor.js";
+import { usableNetwork } from "../formats/model-file.js";
 import type { Network } from "../nn/network.js";
-import { networkForUse } from "./evaluate-model.js";
+import { networkForUse, requireFinite } from "./evaluate-model.js";
 import { pictureRecipe, type UsableModel } from "./open-model.js";
 
 export interface Prediction {
@@ -25,8 +27,8 @@ export interface PredictionOptions {
   readonly onBatch?: (done: number) => void;
 }
 
-/** Pictures that go through the network together. */
-const batchSize = 16;
+/** Pictures that go through the network together, at most. */
+const largestBatch = 16;
 
 /** Logits [N, classes], row-major, of normalised images [N, C, H, W]. */
 export function logitsOf(network: Network, images: Float32Array): Float32Array {
@@ -51,7 +53,7 @@ export function softmax(logits: Float32Array): Float64Array {
 
 /**
  * Classifies pictures, each prepared as the model's test images were.
- * @throws IstaError DATA_PICTURE, DATA_LIMIT, FILE_* that name the picture; ENGINE_DEVICE, WEIGHTS_MISMATCH, MODEL_FILE
+ * @throws IstaError DATA_PICTURE, DATA_LIMIT, FILE_* that name the picture; ENGINE_DEVICE, WEIGHTS_MISMATCH, WEIGHTS_NOT_FINITE, MODEL_FILE
  */
 export async function predictPictures(
   model: UsableModel,
@@ -59,7 +61,8 @@ export async function predictPictures(
   { top, threads, device, onBroken, onBatch }: PredictionOptions,
 ): Promise<Prediction[]> {
   const recipe = pictureRecipe(model);
-  const network = networkForUse(model, threads, device);
+  const batchSize = imagesTogether(usableNetwork(model), largestBatch);
+  const network = networkForUse(model, threads, device, batchSize);
   const predictions: Prediction[] = [];
   try {
     for (let start = 0; start < pictures.length; start += batchSize) {
@@ -80,7 +83,9 @@ export async function predictPictures(
       const logits = logitsOf(network, images);
       const classes = model.classes.length;
       for (const [index, picture] of names.entries()) {
-        const probabilities = softmax(logits.subarray(index * classes, (index + 1) * classes));
+        const row = logits.subarray(index * classes, (index + 1) * classes);
+        requireFinite(row, model, picture);
+        const probabilities = softmax(row);
         const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
         predictions.push({
           picture,

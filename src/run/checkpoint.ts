@@ -5,7 +5,8 @@ import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import { hashFile, jsonText, readJson, replaceFolder, writePieces } from "../base/files.js";
 import { packageVersion } from "../base/package.js";
-import { readSafetensors, type StoredTensor, safetensorsPieces } from "../formats/safetensors.js";
+import { type StoredTensor, safetensorsPieces } from "../formats/safetensors.js";
+import { readWeightsFile } from "../formats/weights-file.js";
 import { eventsFileName, type GrownSizes, stepsFileName } from "./growing-files.js";
 import { formatVersion, parseRunFile } from "./summary.js";
 
@@ -32,6 +33,8 @@ export interface Checkpoint {
 const manifestName = "checkpoint.json";
 const stateName = "state.json";
 const maximumStateBytes = 512 << 20;
+/** Objects, lists and texts; numbers, which are most of a state, are none of them. */
+const maximumStateParts = 10_000_000;
 
 /** Written last: a folder without it, or with other checksums, is not a checkpoint. */
 const manifestSchema = z.object({
@@ -122,7 +125,7 @@ function readFolder(folder: string, groups?: readonly string[]): Omit<Checkpoint
         `${path}: expected ${promised.bytes} bytes as written, got ${what}`,
       );
     }
-    if (group !== null) tensors[group] = readSafetensors(path).tensors;
+    if (group !== null) tensors[group] = readWeightsFile(path).tensors;
   }
   const missing = [...(groups ?? [])].filter((group) => !Object.hasOwn(tensors, group));
   if (missing.length > 0 || !Object.hasOwn(manifest.files, stateName)) {
@@ -131,7 +134,7 @@ function readFolder(folder: string, groups?: readonly string[]): Omit<Checkpoint
   }
   return {
     tensors,
-    state: readJson(join(folder, stateName), maximumStateBytes),
+    state: readJson(join(folder, stateName), maximumStateBytes, maximumStateParts),
     recordCount: manifest.recordCount,
     grown: manifest.grown,
   };

@@ -4,8 +4,9 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../test/support/failure.js";
-import { jsonText, temporaryPrefix } from "../base/files.js";
+import { hashFile, jsonText, temporaryPrefix } from "../base/files.js";
 import { resolveConfig } from "../config/config.js";
+import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import type { CheckpointContents } from "./checkpoint.js";
 import { epochName, type NewRun, RunDirectory } from "./directory.js";
 import { describeRun, listRuns } from "./listing.js";
@@ -240,12 +241,23 @@ describe("checkpoints", () => {
     ["no manifest", (path) => fs.rmSync(join(path, "checkpoint.json"))],
     ["a torn manifest", (path) => fs.truncateSync(join(path, "checkpoint.json"), 30)],
     ["a manifest that names a file elsewhere", (path) => rename(path, "../../../secret.json")],
+    ["weights that are not finite", spoil],
     ["a missing folder", (path) => fs.rmSync(path, { recursive: true })],
   ];
   function flipBit(path: string): void {
     const bytes = fs.readFileSync(path);
     bytes[bytes.length - 3] ^= 1;
     fs.writeFileSync(path, bytes);
+  }
+  /** As a run would have written them whose training went wrong: the manifest agrees. */
+  function spoil(path: string): void {
+    const file = join(path, "model.safetensors");
+    const { tensors } = readSafetensors(file);
+    for (const { data } of tensors.values()) if (data instanceof Float32Array) data.fill(Number.NaN);
+    writeSafetensors(file, tensors);
+    const manifest = JSON.parse(fs.readFileSync(join(path, "checkpoint.json"), "utf8"));
+    manifest.files["model.safetensors"] = hashFile(file);
+    fs.writeFileSync(join(path, "checkpoint.json"), JSON.stringify(manifest));
   }
   function rename(path: string, name: string): void {
     const manifest = JSON.parse(fs.readFileSync(join(path, "checkpoint.json"), "utf8"));

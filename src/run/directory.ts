@@ -26,6 +26,7 @@ import {
 import { flushGrown, type GrowingFile, type GrownSizes, growFile } from "./growing-files.js";
 import { lockName, takeLock } from "./lock.js";
 import { hostFacts, maximumConfigBytes, newFolder, type RunPlace } from "./new-folder.js";
+import { requirePlain } from "./plain.js";
 import { appendRecord, type JsonObject, readRecords } from "./records.js";
 import {
   formatVersion,
@@ -153,7 +154,7 @@ export class RunDirectory {
    * Opens the folder of a run.
    * @param access `write` locks it, to be followed by `resume`; `read` only looks.
    * @param warn told of writes that fail for a time; where not given, they are errors.
-   * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, RUN_LOCKED
+   * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, RUN_LOCKED, FILE_LINK
    */
   static open(path: string, access: "read" | "write", warn?: (text: string) => void): RunDirectory {
     const absolute = resolve(path);
@@ -166,6 +167,7 @@ export class RunDirectory {
         `${path}: expected a run directory, it has no ${runFileName}; ${way}`,
       );
     }
+    requirePlain(absolute);
     const meta = parseRunFile(join(absolute, "meta.json"), metaSchema);
     const release = access === "write" ? takeLock(absolute) : null;
     try {

@@ -5,7 +5,11 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
-import { jsonText, onFile, temporaryPrefix } from "../base/files.js";
+import { jsonText, onFile, readFileLimited, temporaryPrefix } from "../base/files.js";
+import { requirePlain } from "./plain.js";
+
+/** Bytes of a lock, of which one of ours takes about 200. */
+const largestLock = 1 << 16;
 
 /** The file, in the folder that it locks. */
 export const lockName = "lock.json";
@@ -59,14 +63,15 @@ function isRunning(holder: LockHolder): boolean {
 
 /** Who holds the lock in `folder` and still runs; null where nobody does. A lock of another host counts as held. */
 export function lockHolder(folder: string): LockHolder | null {
+  requirePlain(folder);
   return runningHolder(readLock(join(folder, lockName)) ?? "");
 }
 
 function readLock(path: string): string | null {
   try {
-    return fs.readFileSync(path, "utf8");
+    return readFileLimited(path, largestLock).toString("utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+    if (error instanceof IstaError && error.code === "FILE_NOT_FOUND") return null;
     throw error;
   }
 }
@@ -101,6 +106,7 @@ function releaseAll(): void {
  * @throws IstaError RUN_LOCKED with the process id of the holder; FILE_... where the folder cannot be written.
  */
 export function takeLock(folder: string, what = "run"): () => void {
+  requirePlain(folder);
   const path = join(folder, lockName);
   const own = jsonText(thisProcess());
   onFile("lock", path, () => acquire(folder, path, own, what));

@@ -2,10 +2,13 @@
 import fs from "node:fs";
 import { IstaError } from "../base/errors.js";
 import { onFile, readFileLimited, writeFully } from "../base/files.js";
+import { jsonParts } from "../base/json.js";
 
 export type JsonObject = { readonly [key: string]: unknown };
 
-const maximumBytes = 256 << 20;
+const maximumBytes = 64 << 20;
+/** Objects, lists and texts of all records: ten thousand epochs have some two million. */
+const maximumParts = 4_000_000;
 const lineFeed = 10;
 
 /**
@@ -15,6 +18,11 @@ const lineFeed = 10;
 export function readRecords(path: string): { records: JsonObject[]; bytes: number; torn: boolean } {
   if (!fs.existsSync(path)) return { records: [], bytes: 0, torn: false };
   const content = readFileLimited(path, maximumBytes);
+  if (jsonParts(content) > maximumParts)
+    throw new IstaError(
+      "FILE_TOO_LARGE",
+      `read ${path}: expected records of at most ${maximumParts} objects, lists and texts, got more`,
+    );
   const bytes = content.lastIndexOf(lineFeed) + 1;
   const lines = content.subarray(0, bytes).toString("utf8").split("\n").slice(0, -1);
   const records = lines.map((line, index) => {

@@ -4,9 +4,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
 import { readJson } from "../base/files.js";
+import { requirePlain } from "./plain.js";
 
 /** Version of everything in a run directory; raised when an older program would misread it. */
 export const formatVersion = 1;
+
+/** Of a JSON file of a run; a search of ten thousand trials writes about one. */
+export const maximumRunFileBytes = 8 << 20;
 
 const optionalNumber = z.number().nullable().default(null);
 
@@ -113,12 +117,14 @@ export function checkFormatVersion(version: unknown, path: string): void {
  */
 export function readSummary(runPath: string): RunSummary | null {
   const path = join(runPath, "summary.json");
-  return existsSync(path) ? parseRunFile(path, summarySchema) : null;
+  if (!existsSync(path)) return null;
+  requirePlain(runPath);
+  return parseRunFile(path, summarySchema);
 }
 
 /** Reads a JSON file of a run directory, with its format version and its schema checked. */
 export function parseRunFile<T>(path: string, schema: z.ZodType<T>): T {
-  const value = readJson(path, 64 << 20);
+  const value = readJson(path, maximumRunFileBytes);
   checkFormatVersion((value as { formatVersion?: unknown } | null)?.formatVersion, path);
   const result = schema.safeParse(value);
   if (result.success) return result.data;

@@ -1,6 +1,7 @@
 // The command line of each run of a study: an ordinary search, safe to repeat.
 import { join } from "node:path";
 import { packageFolder } from "../base/package.js";
+import { printable } from "../base/terminal.js";
 import type { Study, StudyRun } from "./directory.js";
 
 /** The program itself, as a file that Node runs. */
@@ -29,8 +30,9 @@ export function wordsOf({ plan, arms }: Study, run: StudyRun, threads: Threads |
 const quoted = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
-/** A command of this program as users type it, beginning with `ista-nas`. */
-export const typedLine = (words: readonly string[]): string => ["ista-nas", ...words].map(quoted).join(" ");
+/** A command of this program as users type it, beginning with `ista-nas`, to be shown. */
+export const typedLine = (words: readonly string[]): string =>
+  printable(["ista-nas", ...words].map(quoted).join(" "));
 
 /** The command as a line for a shell. */
 export const shellLine = (words: readonly string[]): string => [programPath, ...words].map(quoted).join(" ");

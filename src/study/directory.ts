@@ -9,8 +9,16 @@ import type { SearchConfig } from "../config/config.js";
 import { isFinished, trainingPath } from "../run/go-on.js";
 import { takeLock } from "../run/lock.js";
 import { newFolder } from "../run/new-folder.js";
+import { requirePlain } from "../run/plain.js";
 import { formatVersion, parseRunFile } from "../run/summary.js";
-import { changeOfPlan, planSchema, type ResolvedArm, resolveArms, type StudyPlan } from "./plan.js";
+import {
+  changeOfPlan,
+  planSchema,
+  type ResolvedArm,
+  requireArmNames,
+  resolveArms,
+  type StudyPlan,
+} from "./plan.js";
 
 const studyFileName = "study.json";
 
@@ -46,7 +54,7 @@ export const isStudy = (path: string): boolean => existsSync(join(path, studyFil
 
 /**
  * The plan of the study in a folder.
- * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, FILE_JSON
+ * @throws IstaError RUN_NOT_FOUND, RUN_VERSION, RUN_DAMAGED, FILE_JSON, FILE_LINK, CONFIG_VALUE
  */
 export function readPlan(folder: string): StudyPlan {
   if (!isStudy(folder))
@@ -54,7 +62,12 @@ export function readPlan(folder: string): StudyPlan {
       "RUN_NOT_FOUND",
       `${folder}: expected the folder of a study, it has no ${studyFileName}`,
     );
-  return planSchema.parse(parseRunFile(join(folder, studyFileName), studySchema));
+  requirePlain(folder);
+  const file = join(folder, studyFileName);
+  const plan = planSchema.parse(parseRunFile(file, studySchema));
+  // It may be somebody else's, and names of arms become paths.
+  requireArmNames(Object.keys(plan.arms), file);
+  return plan;
 }
 
 /** The study of a plan that lies in a folder. @throws IstaError CONFIG_* */
@@ -102,6 +115,7 @@ export function openStudy(plan: StudyPlan, place: { out: string | null; name: st
   const named = place.out ?? (place.name === null ? null : join("runs", place.name));
   const path =
     named !== null && isStudy(named) ? resolve(named) : newFolder({ kind: "study", out: named ?? undefined });
+  requirePlain(path, [...arms.keys()]);
   const release = takeLock(path, "study");
   try {
     onFile("clean up", path, () => removeUnfinished(path));

@@ -1,8 +1,9 @@
 // Plans: what a study file may say, what becomes of common options, and which plans are the same study.
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/support/data.js";
 import { failure } from "../../test/support/failure.js";
+import { readPlan } from "./directory.js";
 import {
   changeOfPlan,
   optionsOfArm,
@@ -16,6 +17,27 @@ const { write } = temporaryFolder();
 const file = (value: unknown): string =>
   write("study.json", typeof value === "string" ? value : JSON.stringify(value));
 const arms = { found: { method: "ista-two-stage" }, random: { method: "random", candidates: 5 } };
+
+it.each(["../other", "a/b", "/tmp/c", ".hidden", "x.json", ""])(
+  "the study of others has no arm %j outside of it",
+  (name) => {
+    const about = {
+      formatVersion: 1,
+      created: "",
+      command: [],
+      version: "1",
+      name: null,
+      common: {},
+      baseline: null,
+    };
+    const path = write(
+      "theirs/study.json",
+      JSON.stringify({ ...about, arms: { [name]: {} }, seeds: [1], plugins: [] }),
+    );
+    const { code, message } = failure(() => readPlan(dirname(path)));
+    expect([code, message]).toEqual(["CONFIG_VALUE", expect.stringContaining(path)]);
+  },
+);
 
 describe("seeds", () => {
   it.each<[string | number[], number[]]>([

@@ -89,6 +89,21 @@ function withAbsolutePaths(options: Options): Options {
   );
 }
 
+/**
+ * Arms are folders of the study.
+ * @throws IstaError CONFIG_VALUE for what is no plain name of one; the message begins with `where`
+ */
+export function requireArmNames(names: readonly string[], where: string): void {
+  for (const name of names) {
+    const isPlain = safeFileName(name) === name && /^[\p{L}\p{N}]/u.test(name);
+    if (isPlain && !/\.(json|md|csv|svg)$/i.test(name)) continue;
+    throw new IstaError(
+      "CONFIG_VALUE",
+      `${where}: expected a name of letters, digits, dots, dashes and underscores for an arm, got ${JSON.stringify(name)}`,
+    );
+  }
+}
+
 /** @throws IstaError CONFIG_VALUE for names of arms that are no names of folders, for a baseline that is no arm, and for no arms */
 function makePlan(plan: Omit<StudyPlan, "plugins">, where: string): StudyPlan {
   const names = Object.keys(plan.arms);
@@ -96,11 +111,7 @@ function makePlan(plan: Omit<StudyPlan, "plugins">, where: string): StudyPlan {
     throw new IstaError("CONFIG_VALUE", `${where}: ${message}`);
   };
   if (names.length === 0) refuse("expected at least one arm, got none");
-  for (const name of names)
-    if (safeFileName(name) !== name || !/^[\p{L}\p{N}]/u.test(name) || /\.(json|md|csv|svg)$/i.test(name))
-      refuse(
-        `expected a name of letters, digits, dots, dashes and underscores for an arm, got ${JSON.stringify(name)}`,
-      );
+  requireArmNames(names, where);
   if (plan.baseline !== null && !names.includes(plan.baseline))
     refuse(
       `baseline: expected one of the arms, got ${JSON.stringify(plan.baseline)}; ${suggestion(plan.baseline, names)}`,

@@ -97,9 +97,9 @@ function notes(report: Report): string[] {
     ),
     ...missing.map(
       ({ arm, seed, path, reason }) =>
-        `Left out: ${arm}${seed === null ? "" : ` seed ${seed}`} (${path}): ${printable(reason)}.`,
+        `Left out: ${arm}${seed === null ? "" : ` seed ${seed}`} (${path}): ${reason}.`,
     ),
-  ];
+  ].map(printable);
 }
 
 type TableWriter = <Row>(rows: readonly Row[], columns: readonly Column<Row>[]) => string;
@@ -109,12 +109,12 @@ function parts(report: Report, table: TableWriter): string[] {
   const { name, column, arms, baseline, paired, differences } = report;
   const words = `${columnWords(column)}, per cent`;
   return [
-    `${name === null ? "" : `${name}: `}${words}`,
+    printable(`${name === null ? "" : `${name}: `}${words}`),
     table(arms, armColumns),
     ...(differences.length === 0
       ? []
       : [
-          `difference to ${baseline}${paired ? ", paired by seed" : ""}`,
+          `difference to ${printable(baseline)}${paired ? ", paired by seed" : ""}`,
           table(differences, differenceColumns(report)),
         ]),
     "cost of a run: means, and the highest memory",
@@ -136,7 +136,7 @@ const markdownTable: TableWriter = (rows, columns) =>
   [
     columns.map(({ title }) => title.toLowerCase()),
     columns.map(({ align }) => (align === "right" ? "---:" : "---")),
-    ...rows.map((row) => columns.map(({ cell }) => markdownText(cell(row)))),
+    ...rows.map((row) => columns.map(({ cell }) => markdownText(printable(cell(row))))),
   ]
     .map((cells) => `| ${cells.join(" | ")} |`)
     .join("\n");
@@ -147,7 +147,7 @@ export function formatMarkdown(report: Report): string {
   return `${[`# ${title}`, ...rest, ...(list.length > 0 ? [list.join("\n")] : [])].join("\n\n")}\n`;
 }
 
-const field = (value: number | string | null | undefined): string => String(value ?? "");
+const field = (value: number | string | null | undefined): string => printable(String(value ?? ""));
 
 /** A row for each arm; empty where there is nothing. */
 export function formatArmsCsv({ arms, differences, column, baseline, paired }: Report): string {

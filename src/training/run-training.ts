@@ -23,6 +23,7 @@ import {
 import { networkShape } from "../course/shape.js";
 import { type Sources, splitSeedOf } from "../course/sources.js";
 import { type ModelDescription, readModel } from "../formats/model-file.js";
+import { requireFiniteOutputs } from "../nn/finite-outputs.js";
 import { resolveArchitecture } from "../run/architecture.js";
 import { RunDirectory, runFileName } from "../run/directory.js";
 import { countNetwork } from "../space/counts.js";
@@ -73,6 +74,7 @@ class TrainingWork implements RunWork<"train", Training> {
     if (!begins || config.initFrom === null) return training;
     const { weights, unfinished } = readWeights(config.initFrom);
     const drawn = training.start(weights);
+    requireFiniteOutputs(training.network, sources.normalisation, `--init-from ${config.initFrom}`);
     if (unfinished !== null)
       this.line(
         `begins with the weights of ${config.initFrom}, checkpoint \`${unfinished.checkpoint}\` after ${unfinished.epochs} epochs`,
