@@ -43,7 +43,9 @@ const headings: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   "Search:": ["method", "table", "rankedArchitectures", "control", "thenTrain", "trainPreset"],
-  "Machine and checkpoints:": [...["seed", "threads", "device", "recompute", "saveEvery", "keepCheckpoints"]],
+  "Machine and checkpoints:": [
+    ...["seed", "threads", "device", "recompute", "microBatch", "saveEvery", "keepCheckpoints"],
+  ],
 };
 
 const headingOf = (key: string): string | undefined =>

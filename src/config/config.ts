@@ -232,6 +232,7 @@ export const resumableKeys: readonly string[] = [
   "trainEpochs",
   "threads",
   "recompute",
+  "microBatch",
   "device",
   "saveEvery",
   "keepCheckpoints",

@@ -97,6 +97,11 @@ const shared = {
     .describe(
       "keep less for the backward pass and compute it again: less memory, more time, the same numbers (on a CPU)",
     ),
+  microBatch: count(
+    "images that go through the network at once: gradients of such parts of a batch are added up, which takes less memory; batch norms see the statistics of a part. none = the whole batch, or parts where a new run would not fit into the machine's memory",
+  )
+    .nullable()
+    .default(null),
   device: z
     .string()
     .regex(/^(cpu|cuda(:\d+)?)$/)

@@ -224,7 +224,8 @@ export class SearchCourse implements ResumableCourse {
     // Outside of a scope, because the evaluation waits for batches; freed by hand.
     const weights = this.search.weights();
     try {
-      return await evaluate(this.search.network, source, { weights, stop });
+      const { microBatch } = this.context.config;
+      return await evaluate(this.search.network, source, { weights, stop, microBatch });
     } finally {
       for (const tensor of weights.values()) tensor.dispose();
     }
