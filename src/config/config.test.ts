@@ -184,7 +184,7 @@ describe("errors", () => {
     ["a broken number", "search", { cells: 0 }, "CONFIG_VALUE", "cells (file"],
     ["an unknown word", "search", { recovery: "paths" }, "CONFIG_VALUE", "expected one of top-s, path, got"],
     ["a wrong length", "search", { codeBetas: [0.5] }, "CONFIG_VALUE", "expected 2 numbers"],
-    ["an odd image size", "train", { imageSize: 30 }, "CONFIG_VALUE", "divisible by 4, or none"],
+    ["a tiny image size", "train", { imageSize: 7 }, "CONFIG_VALUE", "at least 8, at most 4096, or none"],
     ["a bad device", "train", { device: "gpu" }, "CONFIG_VALUE", "device"],
     ["a bad normalisation", "train", { normalisation: "0.5" }, "CONFIG_VALUE", "normalisation"],
     [

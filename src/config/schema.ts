@@ -21,11 +21,11 @@ const shared = {
   imageSize: z
     .int()
     .min(8)
-    .multipleOf(4)
+    .max(4096)
     .nullable()
     .default(null)
     .describe(
-      "height and width of the network's input in pixels; none = the size of the data. Pictures of folders are scaled to it, other images averaged, where it divides their size",
+      "height and width of the images in pixels; none = the size of the data. Pictures of folders are scaled to it, other images averaged, where it divides their size. A size that is not divisible by 4 has zeros around it",
     ),
   fit: z
     .enum(["crop", "pad", "stretch"])

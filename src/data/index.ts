@@ -28,6 +28,7 @@ export {
   imagenetCrop,
   type PictureRecipe,
   type PictureShape,
+  preparedSquare,
   type RandomResizedCrop,
 } from "./picture.js";
 export { PictureCache, usualCacheBytes } from "./picture-cache.js";

@@ -5,11 +5,18 @@ import { IstaError } from "../base/errors.js";
 import { findMethodOptions } from "../config/methods.js";
 import { modelFileName, readRunModel } from "../course/results.js";
 import { parseNormalisation, pictureResizeRatio } from "../course/sources.js";
-import { cifar10Normalisation, type Fit, imagenetNormalisation, type PictureRecipe } from "../data/index.js";
+import {
+  cifar10Normalisation,
+  type Fit,
+  imagenetNormalisation,
+  type PictureRecipe,
+  preparedSquare,
+} from "../data/index.js";
 import { type Model, type ModelDescription, readModel } from "../formats/model-file.js";
 import type { StateDict } from "../nn/tensor-store.js";
 import { resolveArchitecture } from "../run/architecture.js";
 import { RunDirectory } from "../run/directory.js";
+import type { NetworkShape } from "../space/space.js";
 
 /** What a file of bare weights does not say; `imageSize` may be given for any network. */
 export interface ModelHints {
@@ -73,8 +80,14 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   if (imageSize === undefined) return { ...description, ...use };
   // Pictures come to the other size directly.
   const { preparation: _, ...rest } = description;
-  const shape = { ...description.shape, imageHeight: imageSize, imageWidth: imageSize };
-  return { ...rest, shape, ...use };
+  return { ...rest, ...ofSize(description.shape, imageSize), ...use };
+}
+
+/** A network for images of another size. */
+function ofSize(shape: NetworkShape, imageSize: number): Pick<ModelDescription, "shape" | "preparation"> {
+  const { side, preparation } = preparedSquare(imageSize);
+  const sized = { ...shape, imageHeight: side, imageWidth: side };
+  return preparation === undefined ? { shape: sized } : { shape: sized, preparation };
 }
 
 /** How the network of a run comes about that has none yet. */
@@ -135,7 +148,7 @@ function describeWeights(path: string, weights: StateDict, hints: ModelHints): M
   }
   return {
     architecture: { space: found.space, selection: found.selection },
-    shape: { ...shape, imageHeight: imageSize, imageWidth: imageSize },
+    ...ofSize({ ...shape, imageHeight: imageSize, imageWidth: imageSize }, imageSize),
     norms,
     normalisation:
       hints.normalisation === undefined ? usual : parseNormalisation(hints.normalisation, inputChannels),
