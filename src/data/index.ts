@@ -5,6 +5,7 @@ export { averagedSource, averagedTo } from "./average.js";
 export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
 export { type DownloadProgress, type DownloadSource, downloadDataset, downloadSources } from "./download.js";
+export { commonSmallSize } from "./folder.js";
 export { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
 export { dataIdentity } from "./identity.js";
 export {
@@ -33,6 +34,7 @@ export {
 } from "./picture.js";
 export { PictureCache, usualCacheBytes } from "./picture-cache.js";
 export type { PictureAugmentation } from "./picture-pool.js";
+export { paddedSide } from "./planes.js";
 export { type PrefetchedSource, prefetch } from "./prefetch.js";
 export { firstImages, openBatchSource, type SourceOptions } from "./source.js";
 export {
@@ -42,6 +44,6 @@ export {
   stratifiedSplit,
   type TrainingSplit,
 } from "./split.js";
-export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
+export { type PictureSurvey, pictureStatistics, surveyPictures, usualSide } from "./survey.js";
 export type * from "./types.js";
 export { type DatasetReport, type PartReport, verifyDataset } from "./verify.js";
