@@ -166,7 +166,11 @@ export const searchOptions = {
       "a search that can learn nothing, to compare with: labels exchanged among the training images, or noise in place of all that the architecture learns from",
     ),
   thenTrain: z.boolean().default(false).describe("go on to train the found architecture from scratch"),
-  trainPreset: z.string().default("cifar10-train").describe("preset of that training"),
+  trainPreset: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("preset of that training; none = it fits itself to the data, as `train` does"),
 };
 
 /** Options of `train`. The defaults are the CIFAR-10 recipe of the paper (arXiv 2010.06176, section 4). */

@@ -62,7 +62,7 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
     unfinished === null
       ? {}
       : {
-          note: `${place} is not finished: this is the network of its checkpoint \`${unfinished.checkpoint}\`, after ${unfinished.epochs} of ${run!.config("train").epochs} epochs`,
+          note: `${place} is not finished: this is the network of its checkpoint \`${unfinished.checkpoint}\`, after ${epochsDone(run!, unfinished.epochs)}`,
         };
   if (description === null) {
     return { ...describeWeights(path, weights, hints), weights, path, run, classesAreNamed: false };
@@ -90,13 +90,20 @@ function ofSize(shape: NetworkShape, imageSize: number): Pick<ModelDescription, 
   return preparation === undefined ? { shape: sized } : { shape: sized, preparation };
 }
 
+/** How long a search goes on, training included, shows only when its architecture is decided. */
+const epochsDone = (run: RunDirectory, epochs: number): string =>
+  run.meta.kind === "train"
+    ? `${epochs} of ${run.config("train").epochs} epochs`
+    : `${epochs} epochs of the search and of the training in it`;
+
 /** How the network of a run comes about that has none yet. */
 function wayToNetwork(run: RunDirectory): string {
-  const { kind } = run.meta;
-  const trains = kind === "train" || findMethodOptions(run.config("search").method).trainsNetwork === true;
-  return trains
-    ? `it has no checkpoint to take instead; it is written when the run is finished (ista-nas ${kind} --resume ${run.path})`
-    : `the search has found an architecture only: train it (ista-nas train --arch ${run.path})`;
+  const { kind, path } = { ...run.meta, path: run.path };
+  if (kind === "train")
+    return `it has no checkpoint to take instead; it is written when the run is finished (ista-nas train --resume ${path})`;
+  return findMethodOptions(run.config("search").method).trainsNetwork === true
+    ? `it has no checkpoint of after the search to take instead, when the architecture is decided; go on with it (ista-nas search --resume ${path})`
+    : `the search has found an architecture only: train it (ista-nas train --arch ${path})`;
 }
 
 /** What pictures must become for the network. @throws IstaError MODEL_FILE for images of neither 1 nor 3 channels */
