@@ -61,6 +61,7 @@ it("parts are chosen by a run that would not fit, said, recorded, and kept when 
   expect(succeedWords("train", "--resume", "chosen", "--epochs", "3", "--micro-batch", "4")).toContain(
     `goes on with --micro-batch 4 instead of ${chosen}`,
   );
+  expect(configOf("chosen").microBatch).toBe(4);
 });
 
 /** What a call that must succeed says beside its result. */

@@ -243,6 +243,10 @@ export const resumableKeys: readonly string[] = [
   "rankedArchitectures",
 ];
 
+/** Whether an option leaves something open that a run settles by itself when it starts, and records. */
+export const isLeftOpen = (key: string, value: unknown): boolean =>
+  value === null && (key === "codeLearningRate" || key === "microBatch");
+
 /**
  * The configuration with which a run goes on: its own, with the flags that may change.
  * @param saved the run's `config.json`.

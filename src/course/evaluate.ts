@@ -42,13 +42,14 @@ export function evaluateBatch(
 
 /**
  * Runs every batch of epoch 0 of the source once; the event loop gets a turn after each.
- * @param stop asked after every batch; true ends the evaluation with null
+ * @returns null when it was stopped
  */
 export async function evaluate(
   network: Network,
   source: BatchSource,
   options: {
     weights?: ForwardOptions["weights"];
+    /** Asked after every batch; true ends the evaluation. */
     stop?: () => boolean;
     onBatch?: (done: number) => void;
     /** Whether to count which class is taken for which. */

@@ -150,9 +150,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const { out, root, name } = request;
       const { libtorchVersion, blasLibrary } = engineInformation();
       const versions = { libtorch: libtorchVersion, blas: blasLibrary, kernels };
-      const dataIdentity = sources.identity();
       const { split } = sources;
-      run = RunDirectory.create({ kind: work.kind, config, out, root, name, versions, dataIdentity, split });
+      run = RunDirectory.create({
+        ...{ kind: work.kind, config, out, root, name, versions, split },
+        ...{ dataIdentity: sources.identity(), dataContents: sources.contents() },
+      });
       work.begin(course, run, config);
       observer.line(`run directory ${run.path}`);
     }
@@ -239,11 +241,19 @@ function requireSeveralValues(
  */
 function requireSameData({ meta, path }: RunDirectory, data: string | null, sources: Sources): void {
   // Runs of an earlier program do not say what they began with.
-  if (meta.dataIdentity === null || sources.identity() === meta.dataIdentity) return;
-  throw new IstaError(
-    "DATA_CHANGED",
-    `--resume: expected the images and the classes that ${path} began with, those in ${data} are others (now ${sources.classes.length} classes: ${sources.classes.slice(0, 10).join(", ")}); put them back as they were, or start a new run`,
-  );
+  if (meta.dataIdentity === null) return;
+  const refuse = (what: string): never => {
+    throw new IstaError(
+      "DATA_CHANGED",
+      `--resume: expected the images and the classes that ${path} began with, ${what}; put them back as they were, or start a new run`,
+    );
+  };
+  if (sources.identity() !== meta.dataIdentity)
+    refuse(
+      `those in ${data} are others (now ${sources.classes.length} classes: ${sources.classes.slice(0, 10).join(", ")})`,
+    );
+  if (meta.dataContents !== null && sources.contents() !== meta.dataContents)
+    refuse(`pictures in ${data} were replaced by others under the same names`);
 }
 
 /** Takes the state of the last checkpoint; a run that was ended before its first one begins again. */

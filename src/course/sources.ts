@@ -8,6 +8,7 @@ import {
   type Batch,
   type BatchSource,
   cifar10Normalisation,
+  contentsIdentity,
   type Dataset,
   dataIdentity,
   imagenetCrop,
@@ -61,6 +62,8 @@ export interface Sources {
   skipped(): readonly string[];
   /** What tells the data set from others, wherever it lies; takes a while to find. */
   identity(): string;
+  /** What streamed pictures hold, as far as can be seen without reading all of them; null of images in memory. */
+  contents(): string | null;
   close(): Promise<void>;
 }
 
@@ -272,6 +275,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
     warnings: skippedWords(dataset.skipped),
     skipped: () => skippedWords([...new Set(sources.flatMap((one) => [...(one?.broken?.values() ?? [])]))]),
     identity: () => dataIdentity(dataset),
+    contents: () => contentsIdentity(dataset),
     async close() {
       for (const one of sources) await one?.close();
       cache.clear();

@@ -4,7 +4,14 @@ export { type Augmentation, noAugmentation } from "./augmentation.js";
 export { averagedSource, averagedTo } from "./average.js";
 export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
-export { type DownloadProgress, type DownloadSource, downloadDataset, downloadSources } from "./download.js";
+export { contentsIdentity } from "./contents.js";
+export {
+  type DownloadProgress,
+  type DownloadSource,
+  downloadDataset,
+  downloadSources,
+  type RemoteFile,
+} from "./download.js";
 export { commonSmallSize } from "./folder.js";
 export { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
 export { dataIdentity } from "./identity.js";
@@ -21,6 +28,7 @@ export {
   type Part,
   type ScannedDataset,
   scanDataset,
+  type TrainAndTest,
   trainAndTest,
   wholeDataset,
 } from "./open.js";
@@ -32,7 +40,7 @@ export {
   preparedSquare,
   type RandomResizedCrop,
 } from "./picture.js";
-export { PictureCache, usualCacheBytes } from "./picture-cache.js";
+export { type KeptPicture, PictureCache, usualCacheBytes } from "./picture-cache.js";
 export type { PictureAugmentation } from "./picture-pool.js";
 export { paddedSide } from "./planes.js";
 export { type PrefetchedSource, prefetch } from "./prefetch.js";
