@@ -77,7 +77,17 @@ describe.each([
     expect(await goOn("3")).toMatchObject({ status: 1, err: expect.stringContaining("DATA_CHANGED") });
     fs.renameSync(join(place, "pictures/train/bee/9.png"), join(place, "pictures/train/cat/0.png"));
     expect(await goOn("3")).toMatchObject({ status: 0 });
-  });
+
+    // A copy has other times, and is the same.
+    const pictures = join(place, "pictures");
+    fs.cpSync(pictures, join(place, "copy"), { recursive: true });
+    fs.rmSync(pictures, { recursive: true });
+    fs.renameSync(join(place, "copy"), pictures);
+    expect(await goOn("4")).toMatchObject({ status: 0 });
+    // Another picture under the same name is not.
+    fs.writeFileSync(join(pictures, "train/cat/2.png"), await picture(32, 32, "png", 99));
+    expect(await goOn("5")).toMatchObject({ status: 1, err: expect.stringContaining("DATA_CHANGED") });
+  }, 240_000);
 });
 
 it("a run that can only be read is evaluated; what cannot be drawn is said", async (context) => {

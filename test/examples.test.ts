@@ -35,7 +35,7 @@ beforeAll(() => {
   cpSync(join(packageFolder, "build", "ista_nas.node"), join(installed, "build", "ista_nas.node"));
   // Beside the installation, as a user's own files would be.
   cpSync(join(installed, "examples"), join(folder, "plugins"), { recursive: true });
-});
+}, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function run(...words: string[]): { status: number | null; output: string } {
@@ -112,6 +112,77 @@ describe("a method of one's own", () => {
     const resumed = run(...plugin, "search", "--resume", "climbing", "--epochs", "3");
     expect(resumed.status, resumed.output).toBe(0);
   });
+});
+
+describe("the program of each sub-path", () => {
+  /** What it prints after it has ended well. */
+  function program(name: string): string {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(folder, "plugins/programs", name)], {
+      cwd: folder,
+      encoding: "utf8",
+      env: { ...process.env, TMPDIR: folder },
+    });
+    expect(status, stderr).toBe(0);
+    return stdout;
+  }
+  const share = (output: string, before: string): number =>
+    Number(new RegExp(`^${before}: ([\\d.]+) % of`, "m").exec(output)![1]) / 100;
+
+  it("is named in the reference, and the reference has a page for each", () => {
+    const read = (path: string): string => readFileSync(join(packageFolder, path), "utf8");
+    const { exports } = JSON.parse(read("package.json")) as { exports: Record<string, { types: string }> };
+    const { entryPoints } = JSON.parse(read("typedoc.json"));
+    expect(entryPoints).toEqual(
+      Object.values(exports).map(({ types }) => types.replace("./dist/", "").replace(".d.ts", ".ts")),
+    );
+    const rows = read("docs/api.md").matchAll(/^\| `([^`]+)` \| .*?`examples\/programs\/([^`]+)`/gm);
+    const programs = new Map([...rows].map(([, path, file]) => [path, file]));
+    expect([...programs.keys()]).toEqual(Object.keys(exports).map((path) => path.replace(".", "ista-nas")));
+    expect([...programs.values()].sort()).toEqual(readdirSync(join(packageFolder, "examples/programs")));
+    for (const [path, file] of programs)
+      expect(read(`examples/programs/${file}`)).toContain(`from "${path}"`);
+  });
+
+  it("ista-nas: a network is trained, measured and exported", () => {
+    const output = program("train-and-use.mjs");
+    // Ten classes: guesses are right for a tenth.
+    expect(share(output, "right")).toBeGreaterThan(0.5);
+    const [, file, difference] = /^onnx: (\S+), checked on 16 images, differs by (\S+)$/m.exec(output)!;
+    expect(existsSync(file)).toBe(true);
+    expect(Number(difference)).toBeLessThan(1e-4);
+  });
+
+  it("ista-nas/sparse: images are classified by sparse codes", () => {
+    const output = program("sparse-classification.mjs");
+    expect(share(output, "right")).toBeGreaterThan(0.6);
+    const [, used, all] = /^images in a code: ([\d.]+) of (\d+)$/m.exec(output)!;
+    expect(Number(all)).toBe(200);
+    expect(Number(used)).toBeLessThan(40);
+  });
+
+  it("ista-nas/space: architectures are counted as the command line counts them", () => {
+    const output = program("sizes.mjs");
+    const size = "--cells 8 --channels 16 --image-size 28 --input-channels 1 --json".split(" ");
+    const { params } = JSON.parse(run("arch", "params", "ISTA_twostage", ...size).output);
+    expect(output).toContain(`ISTA_twostage: ${params} parameters`);
+    const [, within] = /^within 250000 parameters: (\d+) of 1000 random/m.exec(output)!;
+    expect(Number(within)).toBeGreaterThan(0);
+    expect(Number(within)).toBeLessThan(1000);
+  });
+
+  it("ista-nas/spaces: a space of one's own is searched", () => {
+    const output = program("small-space.mjs");
+    const found = /^found: (.+)$/m.exec(output)![1].split(" ");
+    expect(found).toHaveLength(16);
+    expect(new Set(["max_pool_3x3", "skip_connect", "sep_conv_3x3", ...found]).size).toBe(3);
+    // Three operations on each of 2 + 3 + 4 + 5 edges, in two kinds of cells.
+    expect(output).toMatch(/^tried: \d+ of 84 connections$/m);
+  });
+
+  it("ista-nas/methods: methods search the same images", () => {
+    const output = program("compare-methods.mjs");
+    for (const method of ["ista-two-stage", "random"]) expect(share(output, method)).toBeGreaterThan(0.2);
+  }, 240_000);
 });
 
 it("a plug-in that is none is refused", () => {

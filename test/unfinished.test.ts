@@ -21,15 +21,19 @@ const words = [
   "8",
 ];
 
-/** A run that is stopped after its second epoch. */
-async function interrupted(name: string, ...flags: string[]): Promise<void> {
-  const command = begin(line.program, [...words, ...flags, "--epochs", "5000", "--out", at(name)], {
-    cwd: at(),
-  });
-  await command.said(/epoch 2\/5000/);
+/** A command that is stopped once it has said something. */
+async function stopped(after: RegExp, ...words: string[]): Promise<string> {
+  const command = begin(line.program, words, { cwd: at() });
+  await command.said(after);
   command.kill("SIGINT");
-  expect((await command.ended).status).toBe(130);
+  const { status, err } = await command.ended;
+  expect(status, err).toBe(130);
+  return err;
 }
+
+/** A training that is stopped after its second epoch. */
+const interrupted = (name: string, ...flags: string[]): Promise<string> =>
+  stopped(/epoch 2\/5000/, ...words, ...flags, "--epochs", "5000", "--out", at(name));
 
 beforeAll(async () => {
   for (const [label, name] of ["cat", "dog", "owl"].entries())
@@ -76,6 +80,54 @@ describe("an interrupted training", () => {
     expect(JSON.parse(readFileSync(at("more/config.json"), "utf8"))).toMatchObject({ cells: 3, channels: 4 });
     expect(json("eval", "more").confusion).toHaveLength(3);
   });
+});
+
+describe("an interrupted one-stage search", () => {
+  const search = ["search", "--method", "ista-one-stage", "--data", "two", ...size, "--threads", "1"];
+  const all = [...search, "--batch-size", "8", "--auxiliary-weight", "0"];
+
+  it.each([
+    ["held-search", "best", ["--validation-fraction", "0.3"]],
+    ["whole-search", "last", []],
+  ])(
+    "in its training is of use, and goes on to the end: %s with its checkpoint %s",
+    async (run, name, own) => {
+      const long = ["--epochs", "1", "--train-epochs", "5000", "--out", at(run)];
+      await stopped(/epoch 3\/5001/, ...all, ...own, ...long);
+      const evaluated = call("eval", run, "--split", "all", "--json");
+      expect(evaluated.err).toMatch(
+        new RegExp(
+          `${run}.* is not finished: .* checkpoint \`${name}\`, after [1-9] epochs of the search and of`,
+        ),
+      );
+      expect(JSON.parse(succeed(evaluated)).count).toBe(20);
+      succeed(call("predict", run, "two/cat/1.png"));
+      succeed(call("export", run, "--format", "onnx", "--out", `${run}.onnx`));
+      const { position } = JSON.parse(readFileSync(at(run, "checkpoints/last/state.json"), "utf8"));
+      // One epoch was the search's.
+      succeed(call("search", "--resume", run, "--train-epochs", String(position.epoch)));
+      const finished = call("eval", run, "--split", "all");
+      succeed(finished);
+      expect(finished.err).not.toContain("not finished");
+    },
+  );
+
+  it("in its search is told to go on", async () => {
+    const flags = ["--freeze-tolerance", "1e-12", "--epochs", "5000", "--train-epochs", "1"];
+    await stopped(/epoch 2\/5001/, ...all, ...flags, "--out", at("searching"));
+    fail(call("eval", "searching"), 1, "MODEL_FILE", "architecture is decided", "search --resume");
+  });
+});
+
+it("a search with --then-train trains what fits the data", async () => {
+  const flags = ["--data", "two", ...size, "--threads", "1", "--batch-size", "4", "--epochs", "1"];
+  const err = await stopped(/epoch 1\/200/, "search", ...flags, "--then-train", "--out", at("chain"));
+  expect(err).toContain("fitted to 16 training images: --epochs 200 --batch-size 32 --cells 8");
+  const config = JSON.parse(readFileSync(at("chain-train/config.json"), "utf8"));
+  expect(config).toMatchObject({ preset: null, epochs: 200, batchSize: 32, cells: 8, channels: 16 });
+  // It goes on as it was.
+  const again = await stopped(/epoch \d+\/200/, "search", "--resume", at("chain"));
+  expect(again).not.toContain("fitted to");
 });
 
 describe("what cannot go well is said in its own words", () => {

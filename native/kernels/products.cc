@@ -9,6 +9,23 @@ namespace {
 // Column vectors of the next block: 6 pixels x 2 vectors fill the registers best; an odd one out goes with the last two.
 int block_vectors(int vectors_left) { return vectors_left <= 3 ? vectors_left : 2; }
 
+// Calls `run` for the blocks of so many column vectors one after another, with the first vector of each and the number of them, which is
+// known to the compiler.
+template <class Run>
+void for_blocks(int vectors, const Run& run) {
+  for (int first = 0; first < vectors;) {
+    const int count = block_vectors(vectors - first);
+    if (count == 3) {
+      run(first, Constant<3>{});
+    } else if (count == 2) {
+      run(first, Constant<2>{});
+    } else {
+      run(first, Constant<1>{});
+    }
+    first += count;
+  }
+}
+
 // Pixels, or channels of a, whose products with V vectors have room in 16 registers: beside the sums there are the V vectors, the
 // broadcast value and, for a ReLU, its zero.
 template <int V, bool kRelu>
@@ -186,23 +203,11 @@ void pack(const float* values, int depth, int columns, int depth_stride, int col
 
 template <bool kRelu, class Sink>
 void multiply_into(Rows rows, int pixels, Packed b, const ProductTarget& target, Sink sink) {
-  const int vectors = rounded_up(b.columns) / kLanes;
-  const float* block = b.data;
-  for (int first = 0; first < vectors;) {
-    const int count = block_vectors(vectors - first), left = target.columns - first * kLanes;
-    const auto run = [&](auto v) {
-      product_column_block<decltype(v)::value, kRelu>(rows, pixels, block, target.out + first * kLanes, target.map, left, sink);
-    };
-    if (count == 3) {
-      run(Constant<3>{});
-    } else if (count == 2) {
-      run(Constant<2>{});
-    } else {
-      run(Constant<1>{});
-    }
-    block += static_cast<ptrdiff_t>(count) * kLanes * b.depth;
-    first += count;
-  }
+  for_blocks(rounded_up(b.columns) / kLanes, [&](int first, auto v) {
+    const int column = first * kLanes;
+    const float* block = b.data + static_cast<ptrdiff_t>(column) * b.depth;
+    product_column_block<decltype(v)::value, kRelu>(rows, pixels, block, target.out + column, target.map, target.columns - column, sink);
+  });
 }
 
 void multiply_rows(Rows rows, int pixels, Packed b, const ProductTarget& target) {
@@ -216,21 +221,10 @@ void multiply_rows(Rows rows, int pixels, Packed b, const ProductTarget& target)
 
 template <bool kRelu>
 void add_outer(ProductSource a, const float* b, int b_pitch, int b_padded, PixelRows pixels, float* sum) {
-  const int vectors = b_padded / kLanes;
-  for (int first = 0; first < vectors;) {
-    const int count = block_vectors(vectors - first), column = first * kLanes;
-    const auto run = [&](auto v) {
-      outer_column_block<decltype(v)::value, kRelu>(a.values, a.pitch, a.channels, b + column, b_pitch, pixels, sum + column, b_padded);
-    };
-    if (count == 3) {
-      run(Constant<3>{});
-    } else if (count == 2) {
-      run(Constant<2>{});
-    } else {
-      run(Constant<1>{});
-    }
-    first += count;
-  }
+  for_blocks(b_padded / kLanes, [&](int first, auto v) {
+    const int column = first * kLanes;
+    outer_column_block<decltype(v)::value, kRelu>(a.values, a.pitch, a.channels, b + column, b_pitch, pixels, sum + column, b_padded);
+  });
 }
 
 void multiply(const ProductSource* sources, int source_count, bool relu, int pixels, Packed b, const ProductTarget& target) {

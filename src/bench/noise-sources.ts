@@ -55,6 +55,7 @@ export function noiseSources({ batchSize, channels, size, classes }: NoiseShape)
     warnings: [],
     skipped: () => [],
     identity: () => "noise",
+    contents: () => null,
     close: async () => {},
   };
 }

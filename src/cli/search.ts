@@ -36,6 +36,7 @@ function searchedWords({ path, summary }: RunResult, { method, data, imageSize }
 
 /** @throws IstaError CONFIG_VALUE where there is no such preset of a training */
 function checkTrainPreset({ trainPreset }: SearchConfig): void {
+  if (trainPreset === null) return;
   const known = Object.keys(presets).filter((name) => presets[name].kind === "train");
   if (!known.includes(trainPreset))
     throw new IstaError(
@@ -48,7 +49,11 @@ function checkTrainPreset({ trainPreset }: SearchConfig): void {
  * The training that follows a search with --then-train: same data, seed and machine. Where it was begun before the search was
  * resumed, it goes on.
  */
-function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"train"> {
+async function followingTraining(
+  config: SearchConfig,
+  run: RunResult,
+  say: (line: string) => void,
+): Promise<RunRequest<"train">> {
   const out = trainingPath(run.path);
   if (existsSync(join(out, "meta.json"))) return { resume: out, flags: {} };
   const { data, seed, threads, device, limitTrain, limitTest, imageSize, fit, normalisation, skipBroken } =
@@ -66,10 +71,15 @@ function followingTraining(config: SearchConfig, run: RunResult): RunRequest<"tr
     normalisation,
     skipBroken,
   };
-  return {
-    config: resolveConfig("train", { preset: config.trainPreset, flags, spaceOf: spaceOfTraining }).config,
-    out,
-  };
+  const layers = { flags, spaceOf: spaceOfTraining };
+  if (config.trainPreset !== null)
+    return { config: resolveConfig("train", { ...layers, preset: config.trainPreset }).config, out };
+  const { fitTraining } = await import("../training/fit.js");
+  // First layers for large images go with the cells that were found behind them.
+  const given = config.stem === "imagenet" ? { ...flags, stem: config.stem } : flags;
+  const { values: fitted, line } = await fitTraining(given);
+  if (line !== null) say(line);
+  return { config: resolveConfig("train", { ...layers, flags: given, fitted }).config, out };
 }
 
 type Going =
@@ -124,7 +134,8 @@ export function registerSearch(program: Command): void {
           if (found.status === "interrupted" || !config.thenTrain) return found;
           control.observer.line(searchedWords(found, config).split("\n")[0]);
           trained = true;
-          return runTraining(followingTraining(config, found), control);
+          const say = (line: string): void => control.observer.line(line);
+          return runTraining(await followingTraining(config, found, say), control);
         },
         (result) => (trained ? trainedWords(result) : searchedWords(result, configOf(result))),
       );

@@ -232,6 +232,7 @@ export const resumableKeys: readonly string[] = [
   "trainEpochs",
   "threads",
   "recompute",
+  "microBatch",
   "device",
   "saveEvery",
   "keepCheckpoints",
@@ -242,6 +243,10 @@ export const resumableKeys: readonly string[] = [
   "table",
   "rankedArchitectures",
 ];
+
+/** Whether an option leaves something open that a run settles by itself when it starts, and records. */
+export const isLeftOpen = (key: string, value: unknown): boolean =>
+  value === null && (key === "codeLearningRate" || key === "microBatch");
 
 /**
  * The configuration with which a run goes on: its own, with the flags that may change.

@@ -45,6 +45,7 @@ export const presets: Readonly<Record<string, Preset>> = {
       codeWeightDecay: 1e-3,
       codeBetas: [0.5, 0.999],
       normalisation: "cifar10",
+      trainPreset: "cifar10-train",
     },
   },
   "cifar10-one-stage": {

@@ -21,11 +21,11 @@ const shared = {
   imageSize: z
     .int()
     .min(8)
-    .multipleOf(4)
+    .max(4096)
     .nullable()
     .default(null)
     .describe(
-      "height and width of the network's input in pixels; none = the size of the data. Pictures of folders are scaled to it, other images averaged, where it divides their size",
+      "height and width of the images in pixels; none = the size of the data. Pictures of folders are scaled to it, other images averaged, where it divides their size. A size that is not divisible by 4 has zeros around it",
     ),
   fit: z
     .enum(["crop", "pad", "stretch"])
@@ -97,6 +97,11 @@ const shared = {
     .describe(
       "keep less for the backward pass and compute it again: less memory, more time, the same numbers (on a CPU)",
     ),
+  microBatch: count(
+    "images that go through the network at once: gradients of such parts of a batch are added up, which takes less memory; batch norms see the statistics of a part. none = the whole batch, or parts where a new run would not fit into the machine's memory",
+  )
+    .nullable()
+    .default(null),
   device: z
     .string()
     .regex(/^(cpu|cuda(:\d+)?)$/)
@@ -162,7 +167,11 @@ export const searchOptions = {
       "a search that can learn nothing, to compare with: labels exchanged among the training images, or noise in place of all that the architecture learns from",
     ),
   thenTrain: z.boolean().default(false).describe("go on to train the found architecture from scratch"),
-  trainPreset: z.string().default("cifar10-train").describe("preset of that training"),
+  trainPreset: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("preset of that training; none = it fits itself to the data, as `train` does"),
 };
 
 /** Options of `train`. The defaults are the CIFAR-10 recipe of the paper (arXiv 2010.06176, section 4). */

@@ -8,6 +8,8 @@ export interface LossOptions {
   readonly labelSmoothing: number;
   /** Weight of the auxiliary head's loss. */
   readonly auxiliaryWeight: number;
+  /** Images that go through the network at once, at most; null or left out: the whole batch. */
+  readonly microBatch?: number | null;
 }
 
 export interface BatchFigures {
@@ -24,6 +26,26 @@ export function batchTensors(network: Network, batch: Batch): { images: Tensor; 
   const images = Tensor.from(batch.images, [batch.count, channels, height, width]);
   const labels = Tensor.from(BigInt64Array.from(batch.labels, BigInt));
   return { images: network.device.move(images), labels: network.device.move(labels) };
+}
+
+/**
+ * A batch in parts of about the same size, of at most `largest` images; null: in one. No part is a single image unless that is what
+ * was asked for, because batch norms need several: an odd batch in parts of 2 has one of 3.
+ */
+export function partsOf(batch: Batch, largest: number | null): Batch[] {
+  const { count, images, labels, origins } = batch;
+  if (largest === null || count <= largest) return [batch];
+  const parts = largest === 1 ? count : Math.min(Math.ceil(count / largest), Math.floor(count / 2));
+  const values = images.length / count;
+  return Array.from({ length: parts }, (_, part) => {
+    const [from, to] = [part, part + 1].map((edge) => Math.floor((edge * count) / parts));
+    return {
+      images: images.subarray(from * values, to * values),
+      labels: labels.subarray(from, to),
+      count: to - from,
+      ...(origins === undefined ? {} : { origins: origins.slice(from, to) }),
+    };
+  });
 }
 
 const meanReduction = 1;

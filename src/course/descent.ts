@@ -5,8 +5,8 @@ import { gradients, withoutGradients } from "../engine/autograd.js";
 import { operators } from "../engine/operators.js";
 import type { Sgd, SgdSettings } from "../engine/sgd.js";
 import { scope, type Tensor } from "../engine/tensor.js";
-import type { ForwardOptions, Network } from "../nn/network.js";
-import { type BatchFigures, batchTensors, forwardLoss, type LossOptions } from "./batch-step.js";
+import { type ForwardOptions, type Network, usualMomentum } from "../nn/network.js";
+import { type BatchFigures, batchTensors, forwardLoss, type LossOptions, partsOf } from "./batch-step.js";
 
 /** Where in the run a batch is, for messages. */
 export interface StepPlace {
@@ -46,9 +46,38 @@ function diverged(what: string, where: string | null, { epoch, index, learningRa
   );
 }
 
+/** Of what is differentiated at once. @param share of its loss in the whole */
+function partGradients(
+  network: Network,
+  batch: Batch,
+  forward: ForwardOptions,
+  lossOptions: LossOptions,
+  inputs: readonly Tensor[],
+  place: StepPlace,
+  share = 1,
+): BatchGradients {
+  const { loss, figures } = forwardLoss(network, batch, forward, lossOptions);
+  const value = loss.item();
+  if (!Number.isFinite(value))
+    throw diverged(`the loss became ${value}`, firstNonFinite(network, batch, forward), place);
+  return { figures, gradients: gradients(share === 1 ? loss : operators.scale(loss, share), inputs) };
+}
+
+/** The sum; the first one is freed. */
+function added(sum: Tensor | null, slope: Tensor | null): Tensor | null {
+  if (sum === null || slope === null) return sum ?? slope;
+  const both = operators.add(sum, slope);
+  sum.dispose();
+  return both;
+}
+
 /**
  * Loss of a batch and its gradients with respect to `inputs`. To be called in a scope.
- * @throws IstaError RUN_DIVERGED when the loss is not finite, before anything is changed
+ *
+ * With `microBatch` the batch goes through the network in parts, and their gradients are added up: to rounding those of the whole, but
+ * that batch norms normalise each part by its own statistics. Each part counts in the running statistics by as much less as there
+ * are more of them, and drop-path drops what it drops of the whole batch.
+ * @throws IstaError RUN_DIVERGED when the loss is not finite, before any weight is changed
  */
 export function batchGradients(
   network: Network,
@@ -58,11 +87,25 @@ export function batchGradients(
   inputs: readonly Tensor[],
   place: StepPlace,
 ): BatchGradients {
-  const { loss, figures } = forwardLoss(network, batch, forward, lossOptions);
-  const value = loss.item();
-  if (!Number.isFinite(value))
-    throw diverged(`the loss became ${value}`, firstNonFinite(network, batch, forward), place);
-  return { figures, gradients: gradients(loss, inputs) };
+  const parts = partsOf(batch, lossOptions.microBatch ?? null);
+  if (parts.length === 1) return partGradients(network, batch, forward, lossOptions, inputs, place);
+  const momentum = 1 - (1 - (forward.momentum ?? usualMomentum)) ** (1 / parts.length);
+  const { dropPath } = forward;
+  const drawn = dropPath?.random.state;
+  const figures = { loss: 0, correct: 0, count: 0 };
+  let sums: (Tensor | null)[] = inputs.map(() => null);
+  for (const part of parts) {
+    if (dropPath !== undefined) dropPath.random.state = drawn!;
+    const partOf = { first: figures.count, images: batch.count };
+    const ownForward = { ...forward, momentum, ...(dropPath && { dropPath: { ...dropPath, partOf } }) };
+    const share = part.count / batch.count;
+    const found = scope(() => partGradients(network, part, ownForward, lossOptions, inputs, place, share));
+    sums = sums.map((sum, index) => added(sum, found.gradients[index]));
+    figures.loss += share * found.figures.loss;
+    figures.correct += found.figures.correct;
+    figures.count += part.count;
+  }
+  return { figures, gradients: sums };
 }
 
 /** @throws IstaError RUN_DIVERGED when a gradient is not finite; `what` says what it is the gradient of */

@@ -4,7 +4,7 @@ import type { Batch, BatchSource } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { scope } from "../engine/tensor.js";
 import type { ForwardOptions, Network } from "../nn/network.js";
-import { batchTensors, crossEntropy, ranksOfLabels } from "./batch-step.js";
+import { batchTensors, crossEntropy, partsOf, ranksOfLabels } from "./batch-step.js";
 
 export interface Evaluation {
   readonly count: number;
@@ -42,18 +42,21 @@ export function evaluateBatch(
 
 /**
  * Runs every batch of epoch 0 of the source once; the event loop gets a turn after each.
- * @param stop asked after every batch; true ends the evaluation with null
+ * @returns null when it was stopped
  */
 export async function evaluate(
   network: Network,
   source: BatchSource,
   options: {
     weights?: ForwardOptions["weights"];
+    /** Asked after every batch; true ends the evaluation. */
     stop?: () => boolean;
     onBatch?: (done: number) => void;
     /** Whether to count which class is taken for which. */
     confusion?: boolean;
-    /** Told of every batch with its logits [N, classes], row-major. */
+    /** Images that go through the network at once, at most; null: whole batches. */
+    microBatch?: number | null;
+    /** Told of every batch, or part of one, with its logits [N, classes], row-major. */
     onLogits?: (batch: Batch, logits: Float32Array) => void;
   } = {},
 ): Promise<Evaluation | null> {
@@ -63,20 +66,22 @@ export async function evaluate(
   const sums = { count: 0, loss: 0, top1: 0, top5: 0, seconds: 0 };
   for (let index = 0; index < source.batchCount; index++) {
     const batch = await source.batch(0, index);
-    const started = performance.now();
-    const { loss, logits } = evaluateBatch(network, batch, options.weights);
-    sums.seconds += (performance.now() - started) / 1000;
-    sums.count += batch.count;
-    sums.loss += loss * batch.count;
-    for (const [row, rank] of ranksOfLabels(logits, batch.labels).entries()) {
-      if (rank === 0) sums.top1 += 1;
-      if (rank < 5) sums.top5 += 1;
-      if (!options.confusion) continue;
-      const said = mostProbable(logits.subarray(row * classes, (row + 1) * classes));
-      const counts = confusion[batch.labels[row]];
-      counts.set(said, (counts.get(said) ?? 0) + 1);
+    for (const part of partsOf(batch, options.microBatch ?? null)) {
+      const started = performance.now();
+      const { loss, logits } = evaluateBatch(network, part, options.weights);
+      sums.seconds += (performance.now() - started) / 1000;
+      sums.count += part.count;
+      sums.loss += loss * part.count;
+      for (const [row, rank] of ranksOfLabels(logits, part.labels).entries()) {
+        if (rank === 0) sums.top1 += 1;
+        if (rank < 5) sums.top5 += 1;
+        if (!options.confusion) continue;
+        const said = mostProbable(logits.subarray(row * classes, (row + 1) * classes));
+        const counts = confusion[part.labels[row]];
+        counts.set(said, (counts.get(said) ?? 0) + 1);
+      }
+      options.onLogits?.(part, logits);
     }
-    options.onLogits?.(batch, logits);
     options.onBatch?.(index + 1);
     await new Promise(setImmediate);
     if (options.stop?.()) return null;

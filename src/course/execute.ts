@@ -13,7 +13,7 @@ import { Board } from "./board.js";
 import { adviceFor, ChanceWatch } from "./chance.js";
 import { writeFigures } from "./figures.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
-import { checkMemory } from "./memory.js";
+import { checkMemory, chooseMicroBatch } from "./memory.js";
 import { openSources, type Sources } from "./sources.js";
 
 const plainObject = (value: unknown): Readonly<Record<string, unknown>> =>
@@ -60,6 +60,8 @@ export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
    * @throws IstaError for what cannot work, before anything large is made
    */
   plan(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): NetworkDescription;
+  /** Networks that it trains besides, not at the same time. @throws IstaError NETWORK_SHAPE */
+  otherNetworks?(config: ConfigOf[Kind], sources: Sources): readonly NetworkDescription[];
   /** @throws IstaError for what cannot work, before anything is written */
   create(config: ConfigOf[Kind], sources: Sources, resumed: RunDirectory | null): Promise<Work> | Work;
   /** Writes what a run's directory should have from the start, where it is not there. */
@@ -116,22 +118,26 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         "CONFIG_VALUE",
         `--validation-fraction ${config.validationFraction}: expected images to be held out, of so few training images (${sources.training.exampleCount}) that is none; use a larger share or more images`,
       );
-    const description = work.plan(config, sources, opened);
-    requireSeveralValues(description, config.batchSize);
+    const networks = [work.plan(config, sources, opened), ...(work.otherNetworks?.(config, sources) ?? [])];
     if (sources.classes.length === 1)
       observer.warn(
         `the data have one class, ${sources.classes[0]}: there is nothing to tell apart, and every accuracy is 100 %; put pictures of other classes beside it`,
       );
     if (device.isHost) {
-      const warning = checkMemory(description, {
-        batchSize: config.batchSize,
-        prefetch: config.prefetch,
-        recompute: config.recompute,
-        sources: sources.codes === null ? 1 : 2,
-        averaging: "weightAveraging" in config && config.weightAveraging > 0,
-      });
+      const { batchSize, microBatch, prefetch, recompute } = config;
+      const averaging = "weightAveraging" in config && config.weightAveraging > 0;
+      const kinds = sources.codes === null ? 1 : 2;
+      const options = { batchSize, microBatch, prefetch, recompute, averaging, sources: kinds };
+      // A run that goes on has what it was given at its beginning.
+      const chosen = opened === null ? chooseMicroBatch(networks, options) : null;
+      if (chosen !== null) {
+        config = { ...config, microBatch: chosen.microBatch };
+        observer.line(chosen.line);
+      }
+      const warning = checkMemory(networks, { ...options, microBatch: config.microBatch });
       if (warning !== null) observer.warn(warning);
     }
+    for (const description of networks) requireSeveralValues(description, config);
     course = await work.create(config, sources, opened);
 
     let position = startPosition();
@@ -150,10 +156,11 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const { out, root, name } = request;
       const { libtorchVersion, blasLibrary } = engineInformation();
       const versions = { libtorch: libtorchVersion, blas: blasLibrary, kernels };
-      const dataIdentity = sources.identity();
       const { split } = sources;
-      const place = { kind: work.kind, out, root, name };
-      run = RunDirectory.create({ ...place, config, versions, dataIdentity, split, warn });
+      run = RunDirectory.create({
+        ...{ kind: work.kind, config, out, root, name, versions, split, warn },
+        ...{ dataIdentity: sources.identity(), dataContents: sources.contents() },
+      });
       work.begin(course, run, config);
       observer.line(`run directory ${run.path}`);
     }
@@ -233,15 +240,18 @@ function quietly(write: () => void): void {
  * Batch norms of one value per channel cannot be trained: those of an auxiliary head, whose maps are 1 x 1, with a batch of one.
  * @throws IstaError CONFIG_VALUE
  */
-function requireSeveralValues(description: NetworkDescription, batchSize: number): void {
-  if (batchSize > 1) return;
+function requireSeveralValues(
+  description: NetworkDescription,
+  { batchSize, microBatch }: { readonly batchSize: number; readonly microBatch: number | null },
+): void {
+  if (batchSize > 1 && microBatch !== 1) return;
   const small = layersWithWeights(description.space.graph(description)).find(
     ({ kind, output }) => kind === "norm" && output.height * output.width === 1,
   );
   if (small === undefined) return;
   throw new IstaError(
     "CONFIG_VALUE",
-    `--batch-size 1: expected at least 2, because the batch norm ${small.name} has maps of 1 x 1 and needs more than one value of each channel; use larger batches or images, or --auxiliary-weight 0 where it is the auxiliary head's`,
+    `${batchSize > 1 ? "--micro-batch" : "--batch-size"} 1: expected at least 2, because the batch norm ${small.name} has maps of 1 x 1 and needs more than one value of each channel; use larger batches or images, or --auxiliary-weight 0 where it is the auxiliary head's`,
   );
 }
 
@@ -251,11 +261,19 @@ function requireSeveralValues(description: NetworkDescription, batchSize: number
  */
 function requireSameData({ meta, path }: RunDirectory, data: string | null, sources: Sources): void {
   // Runs of an earlier program do not say what they began with.
-  if (meta.dataIdentity === null || sources.identity() === meta.dataIdentity) return;
-  throw new IstaError(
-    "DATA_CHANGED",
-    `--resume: expected the images and the classes that ${path} began with, those in ${data} are others (now ${sources.classes.length} classes: ${sources.classes.slice(0, 10).join(", ")}); put them back as they were, or start a new run`,
-  );
+  if (meta.dataIdentity === null) return;
+  const refuse = (what: string): never => {
+    throw new IstaError(
+      "DATA_CHANGED",
+      `--resume: expected the images and the classes that ${path} began with, ${what}; put them back as they were, or start a new run`,
+    );
+  };
+  if (sources.identity() !== meta.dataIdentity)
+    refuse(
+      `those in ${data} are others (now ${sources.classes.length} classes: ${sources.classes.slice(0, 10).join(", ")})`,
+    );
+  if (meta.dataContents !== null && sources.contents() !== meta.dataContents)
+    refuse(`pictures in ${data} were replaced by others under the same names`);
 }
 
 /**

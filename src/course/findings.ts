@@ -95,7 +95,8 @@ async function measureSameLoss(
   if (search.sparseWeights === undefined || validation === null) return null;
   const losses: number[] = [];
   for (const weights of [search.weights(), search.sparseWeights()]) {
-    const found = await evaluate(search.network, validation, { weights, stop }).finally(() =>
+    const { microBatch } = context.config;
+    const found = await evaluate(search.network, validation, { weights, stop, microBatch }).finally(() =>
       dispose(weights),
     );
     if (found === null) return "stopped";

@@ -2,10 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { failure } from "../../test/support/failure.js";
 import { IstaError } from "../base/errors.js";
+import { presets } from "../config/presets.js";
+import { countNetwork } from "../space/counts.js";
 import { darts } from "../space/darts/space.js";
 import { evaluationNetwork, type NetworkShape } from "../space/space.js";
 import {
   checkMemory,
+  chooseMicroBatch,
   estimateMemory,
   imagesTogether,
   type MemoryOptions,
@@ -24,7 +27,14 @@ const shape: NetworkShape = {
   stem: "cifar",
   auxiliary: true,
 };
-const options: MemoryOptions = { batchSize: 96, prefetch: 2, sources: 1, averaging: false, recompute: false };
+const options: MemoryOptions = {
+  batchSize: 96,
+  microBatch: null,
+  prefetch: 2,
+  sources: 1,
+  averaging: false,
+  recompute: false,
+};
 const { selection } = darts.named.ISTA_twostage;
 const network = (change: Partial<NetworkShape> = {}) =>
   evaluationNetwork({ space: darts, selection }, { ...shape, ...change });
@@ -42,6 +52,18 @@ describe("the estimate", () => {
     expect(one.total).toBe(one.weights + one.activations + one.batches);
   });
 
+  it("of parts of a batch has the activations of a part, the images of all, and one more gradient", () => {
+    const whole = estimateMemory(network(), options);
+    const parts = estimateMemory(network(), { ...options, microBatch: 24 });
+    expect(parts.activations).toBe(estimateMemory(network(), { ...options, batchSize: 24 }).activations);
+    expect(parts.batches).toBe(whole.batches);
+    const { params } = countNetwork(network());
+    expect(parts.weights - estimateMemory(network(), { ...options, batchSize: 24 }).weights).toBeGreaterThan(
+      4 * params,
+    );
+    expect(estimateMemory(network(), { ...options, microBatch: 200 })).toEqual(whole);
+  });
+
   it("knows that only some results are kept", () => {
     // All of the normal cell's operations are max pooling, the first candidate on each predecessor.
     const pools = selection.map((chosen, choice) => {
@@ -53,22 +75,57 @@ describe("the estimate", () => {
   });
 });
 
+describe("parts of a batch that are chosen", () => {
+  // ImageNet with the paper's preset.
+  const { values } = presets["imagenet-train"];
+  const large = network({
+    ...{ cells: 14, channels: 48, classes: 1000, imageHeight: 224, imageWidth: 224, stem: "imagenet" },
+  });
+  const wanted = { ...options, batchSize: values.batchSize! };
+  const machine = { total: 24 * gibibyte, free: 20 * gibibyte, used: gibibyte };
+
+  it("are the largest with which the run fits", () => {
+    expect(failure(() => checkMemory([large], wanted, machine)).code).toBe("MEMORY_NEEDED");
+    const { microBatch, line } = chooseMicroBatch([large], wanted, machine)!;
+    expect(microBatch).toBe(512);
+    expect(line).toMatch(
+      /^batches of 1024 images would take about [\d.]+ GiB of memory, the machine has 24\.0 GiB: .*\(--micro-batch 512, about [\d.]+ GiB\)/,
+    );
+    expect(checkMemory([large], { ...wanted, microBatch }, machine)).toBeNull();
+    const smaller = { total: 8 * gibibyte, free: 7 * gibibyte, used: gibibyte };
+    expect(chooseMicroBatch([large], wanted, smaller)!.microBatch).toBe(128);
+  });
+
+  it("are none where the run fits, was told, or would not fit either", () => {
+    expect(chooseMicroBatch([network()], options, machine)).toBeNull();
+    expect(chooseMicroBatch([large], { ...wanted, microBatch: 1024 }, machine)).toBeNull();
+    expect(chooseMicroBatch([large], wanted, { total: gibibyte, free: 0, used: gibibyte / 2 })).toBeNull();
+  });
+
+  it("fit the largest of several networks", () => {
+    expect(chooseMicroBatch([network(), large], wanted, machine)!.microBatch).toBe(512);
+    expect(failure(() => checkMemory([network(), large], wanted, machine)).message).toContain(
+      "--micro-batch 512, a smaller --batch-size (512 fits)",
+    );
+  });
+});
+
 describe("the comparison with the machine", () => {
   const machine = { total: 64 * gibibyte, free: 60 * gibibyte, used: gibibyte / 4 };
 
   it("is silent when there is enough", () => {
-    expect(checkMemory(network(), options, machine)).toBeNull();
+    expect(checkMemory([network()], options, machine)).toBeNull();
   });
 
   it("warns when enough is there but not free", () => {
-    const warning = checkMemory(network(), options, { ...machine, free: gibibyte });
+    const warning = checkMemory([network()], options, { ...machine, free: gibibyte });
     expect(warning).toMatch(
       /^the run needs about [\d.]+ GiB of memory .* 1\.0 GiB are free now: .*--batch-size \(\d+ fits\)/,
     );
   });
 
   it("refuses what can never fit, with both numbers and a batch that fits", () => {
-    const error = failure(() => checkMemory(network(), { ...options, batchSize: 8192 }, machine));
+    const error = failure(() => checkMemory([network()], { ...options, batchSize: 8192 }, machine));
     expect(error.code).toBe("MEMORY_NEEDED");
     const fits = Number(
       /needs about [\d.]+ GiB .* the machine has 64\.0 GiB; .*--batch-size \((\d+) fits\)/.exec(
@@ -76,24 +133,24 @@ describe("the comparison with the machine", () => {
       )?.[1],
     );
     const idle = { ...machine, free: machine.total - machine.used };
-    expect(checkMemory(network(), { ...options, batchSize: fits }, idle)).toBeNull();
-    expect(() => checkMemory(network(), { ...options, batchSize: 2 * fits }, idle)).toThrow(IstaError);
+    expect(checkMemory([network()], { ...options, batchSize: fits }, idle)).toBeNull();
+    expect(() => checkMemory([network()], { ...options, batchSize: 2 * fits }, idle)).toThrow(IstaError);
     expect(error.message).not.toContain("\n");
   });
 
   it("offers to compute again where that is enough", () => {
     const { total } = estimateMemory(network(), options);
-    const warning = checkMemory(network(), options, { ...machine, free: total - 1 });
-    expect(warning).toContain("use --recompute, or a smaller --batch-size");
+    const warning = checkMemory([network()], options, { ...machine, free: total - 1 });
+    expect(warning).toContain("use --recompute, --micro-batch 48, a smaller --batch-size (48 fits),");
     expect(
-      checkMemory(network(), { ...options, recompute: true }, { ...machine, free: total - 1 }),
+      checkMemory([network()], { ...options, recompute: true }, { ...machine, free: total - 1 }),
     ).toBeNull();
-    expect(checkMemory(network(), options, { ...machine, free: gibibyte })).not.toContain("--recompute");
+    expect(checkMemory([network()], options, { ...machine, free: gibibyte })).not.toContain("--recompute");
   });
 
   it("names other ways out when no batch would fit", () => {
-    const error = failure(() => checkMemory(network({ channels: 20_000 }), options, machine));
-    expect(error.message).toContain("use fewer --channels or --cells, or smaller images");
+    const error = failure(() => checkMemory([network({ channels: 20_000 })], options, machine));
+    expect(error.message).toContain("use fewer --channels or --cells or smaller images");
   });
 
   it("reads the machine", () => {

@@ -20,6 +20,8 @@ export interface MemoryNeed {
 
 export interface MemoryOptions {
   readonly batchSize: number;
+  /** Images that go through the network at once, at most; null: the whole batch. */
+  readonly microBatch: number | null;
   /** Batches prepared ahead. */
   readonly prefetch: number;
   /** Kinds of batches that are held at once: 2 where codes and weights learn from different images. */
@@ -33,6 +35,8 @@ const floatBytes = 4;
 /** Copies of every weight: the weight, its momentum, its gradient; a checkpoint copies the first two and writes from them. */
 const weightCopies = 6;
 const averagingCopies = 2;
+/** Where batches go through in parts: the sum of their gradients. */
+const sumCopies = 1;
 /** Feature maps of the largest cell that a backward pass holds at once: gradients of its states, and of what it reads. */
 const transientMaps = 6;
 /** Sums of the weight gradients are kept for each of these parts of a batch. */
@@ -108,17 +112,18 @@ function transientPerImage({ layers }: Graph): number {
  */
 export function estimateMemory(description: NetworkDescription, options: MemoryOptions): MemoryNeed {
   const { batchSize, prefetch, sources, averaging, recompute } = options;
+  const atOnce = Math.min(batchSize, options.microBatch ?? batchSize);
   const { inputChannels, imageHeight, imageWidth } = description.shape;
   const graph = description.space.graph(description);
   const layers = layersWithWeights(graph);
   const parameters = layers.reduce((total, layer) => total + parameterCount(layer), 0);
   const largestLayer = layers.reduce((most, layer) => Math.max(most, parameterCount(layer)), 0);
   const image = inputChannels * imageHeight * imageWidth;
-  const copies = weightCopies + (averaging ? averagingCopies : 0);
-  const sums = Math.min(batchSize, largestChunkCount) * largestLayer;
+  const copies = weightCopies + (averaging ? averagingCopies : 0) + (atOnce < batchSize ? sumCopies : 0);
+  const sums = Math.min(atOnce, largestChunkCount) * largestLayer;
   const weights = floatBytes * allocatorOverhead * (copies * parameters + sums);
   const perImage = keptPerImage(graph, layers, recompute) + transientPerImage(graph) + 2 * image;
-  const activations = floatBytes * allocatorOverhead * batchSize * perImage;
+  const activations = floatBytes * allocatorOverhead * atOnce * perImage;
   const batches = floatBytes * batchSize * image * sources * (prefetch + 2) + constantBytes;
   return { weights, activations, batches, total: weights + activations + batches };
 }
@@ -181,37 +186,70 @@ export function machineMemory(): MachineMemory {
   return { total, free: Math.min(availableMemory(), total), used: memoryUsage().rss };
 }
 
-/** The largest batch, in steps of a power of two below the present one, for which the need fits; null for none. */
-function fittingBatch(description: NetworkDescription, options: MemoryOptions, room: number): number | null {
-  for (let batchSize = options.batchSize >> 1; batchSize >= 1; batchSize >>= 1) {
-    if (estimateMemory(description, { ...options, batchSize }).total <= room) return batchSize;
-  }
+/** The need of the network that takes the most. @param networks that a run trains one after another, at least one */
+function largestNeed(networks: readonly NetworkDescription[], options: MemoryOptions): MemoryNeed {
+  const needs = networks.map((description) => estimateMemory(description, options));
+  return needs.reduce((most, need) => (need.total > most.total ? need : most));
+}
+
+/** The largest of halves, quarters, ... of a number for which the need fits; null where none does. */
+function fitting(from: number, least: number, fits: (size: number) => boolean): number | null {
+  for (let size = from >> 1; size >= least; size >>= 1) if (fits(size)) return size;
   return null;
+}
+
+/** With fewer images at once statistics of batch norms mean little: somebody has to want that. */
+const smallestMicroBatch = 8;
+
+/**
+ * Parts of a batch for a run that does not fit into the machine as it is: the largest half, quarter, ... that does. By all that there is,
+ * not by what is free now, so that a machine gives the same run every time.
+ * @returns their size, and a line that says so; null where the run fits, or would not in parts either
+ * @throws IstaError NETWORK_SHAPE
+ */
+export function chooseMicroBatch(
+  networks: readonly NetworkDescription[],
+  options: MemoryOptions,
+  machine: MachineMemory = machineMemory(),
+): { readonly microBatch: number; readonly line: string } | null {
+  const { batchSize } = options;
+  const need = (microBatch: number | null): number =>
+    largestNeed(networks, { ...options, microBatch }).total + machine.used;
+  if (options.microBatch !== null || need(null) <= machine.total) return null;
+  const microBatch = fitting(batchSize, smallestMicroBatch, (size) => need(size) <= machine.total);
+  if (microBatch === null) return null;
+  const line = `batches of ${batchSize} images would take about ${formatBytes(need(null))} of memory, the machine has ${formatBytes(machine.total)}: they go through the network in parts, and gradients are added up (--micro-batch ${microBatch}, about ${formatBytes(need(microBatch))}); batch norms see the statistics of a part`;
+  return { microBatch, line };
 }
 
 /**
  * Compares the need with the machine.
+ * @param networks that the run trains one after another, at least one
  * @returns a warning where the need exceeds what is free now, otherwise null
  * @throws IstaError MEMORY_NEEDED where it exceeds all that there is; NETWORK_SHAPE
  */
 export function checkMemory(
-  description: NetworkDescription,
+  networks: readonly NetworkDescription[],
   options: MemoryOptions,
   machine: MachineMemory = machineMemory(),
 ): string | null {
-  const need = estimateMemory(description, options);
+  const need = largestNeed(networks, options);
   const total = need.total + machine.used;
   const room = total > machine.total ? machine.total - machine.used : machine.free;
   if (need.total <= room) return null;
-  const batch = fittingBatch(description, options, room);
-  const recomputes =
-    !options.recompute && estimateMemory(description, { ...options, recompute: true }).total <= room;
-  const smaller =
-    batch === null
-      ? "fewer --channels or --cells, or smaller images"
-      : `a smaller --batch-size (${batch} fits), fewer --channels or --cells`;
-  const way = `use ${recomputes ? "--recompute, or " : ""}${smaller}`;
-  const parts = `activations of ${options.batchSize} images ${formatBytes(need.activations)}, weights ${formatBytes(need.weights)}`;
+  const fits = (change: Partial<MemoryOptions>): boolean =>
+    largestNeed(networks, { ...options, ...change }).total <= room;
+  const atOnce = Math.min(options.batchSize, options.microBatch ?? options.batchSize);
+  const part = fitting(atOnce, 2, (microBatch) => fits({ microBatch }));
+  const batch = fitting(options.batchSize, 1, (batchSize) => fits({ batchSize }));
+  const ways = [
+    ...(!options.recompute && fits({ recompute: true }) ? ["--recompute"] : []),
+    ...(part === null ? [] : [`--micro-batch ${part}`]),
+    ...(batch === null ? [] : [`a smaller --batch-size (${batch} fits)`]),
+    ...["fewer --channels or --cells", "smaller images"],
+  ];
+  const way = `use ${ways.slice(0, -1).join(", ")} or ${ways.at(-1)}`;
+  const parts = `activations of ${atOnce} images ${formatBytes(need.activations)}, weights ${formatBytes(need.weights)}`;
   if (total > machine.total) {
     throw new IstaError(
       "MEMORY_NEEDED",

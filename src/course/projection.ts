@@ -75,13 +75,15 @@ export async function borrowing<T>(network: Network, body: () => Promise<T>): Pr
 
 /** Accuracy on the held-out images, 0..1, of the network as it is connected, statistics computed again; null when stopped. */
 export async function heldOutAccuracy(
-  { search: { network }, context: { sources } }: SearchCourse,
+  { search: { network }, context: { sources, config } }: SearchCourse,
   weights: ForwardOptions["weights"],
   stop: () => boolean,
 ): Promise<number | null> {
   const { training, validation } = sources;
-  await recomputeStatistics(network, training, Math.min(statisticsBatches, training.batchCount), { weights });
-  const found = await evaluate(network, validation!, { weights, stop });
+  const { microBatch } = config;
+  const batches = Math.min(statisticsBatches, training.batchCount);
+  await recomputeStatistics(network, training, batches, { weights, microBatch });
+  const found = await evaluate(network, validation!, { weights, stop, microBatch });
   return found?.top1 ?? null;
 }
 

@@ -19,6 +19,7 @@ import type { RunSummary } from "../run/summary.js";
 import type { Architecture } from "../space/space.js";
 import type { Evaluation } from "./evaluate.js";
 import { readPosition } from "./loop.js";
+import { usableGroup } from "./search.js";
 
 /** The trained network of a run. */
 export const modelFileName = "model.safetensors";
@@ -63,26 +64,35 @@ export interface RunModel {
 }
 
 /**
- * The trained network of a run, or of a training that is not finished that of its checkpoint `best`, or else `last`. Null where there
- * is none of them.
+ * The trained network of a run; of a training that is not finished, or of a search in which it has begun, that of its checkpoint `best`,
+ * or else `last`. Null where there is none of them.
  * @throws IstaError FILE_*, SAFETENSORS_*, MODEL_FILE, CHECKPOINT_*, GENOTYPE_INVALID, NETWORK_SHAPE
  */
 export function readRunModel(run: RunDirectory): RunModel | null {
   const path = join(run.path, modelFileName);
   if (existsSync(path)) return { ...readModel(path), path, unfinished: null };
   const described = join(run.path, networkFileName);
-  const checkpoint = (["best", "last"] as const).find((name) => run.hasCheckpoint(name));
-  if (!existsSync(described) || checkpoint === undefined) return null;
-  const { tensors, state } = run.loadCheckpoint(checkpoint);
-  const weights = stateDictFrom(tensors.averaged ?? tensors.model);
-  const text = readFileLimited(described, largestDescription).toString("utf8");
-  const { epoch } = readPosition((state as { position?: unknown } | null)?.position);
-  return {
-    description: parseModelDescription(described, text, weights.size),
-    weights,
-    path,
-    unfinished: { checkpoint, epochs: epoch },
-  };
+  const isSearch = run.meta.kind === "search";
+  if (!isSearch && !existsSync(described)) return null;
+  for (const checkpoint of ["best", "last"] as const) {
+    if (!run.hasCheckpoint(checkpoint)) continue;
+    const { tensors, state } = run.loadCheckpoint(checkpoint);
+    const { position, course } = (state ?? {}) as { position?: unknown; course?: Record<string, unknown> };
+    const group = isSearch ? tensors[usableGroup] : (tensors.averaged ?? tensors.model);
+    const text = isSearch
+      ? course?.[usableGroup]
+      : readFileLimited(described, largestDescription).toString("utf8");
+    // The architecture of the search was not decided yet.
+    if (group === undefined || typeof text !== "string") continue;
+    const weights = stateDictFrom(group);
+    return {
+      description: parseModelDescription(isSearch ? path : described, text, weights.size),
+      weights,
+      path,
+      unfinished: { checkpoint, epochs: readPosition(position).epoch },
+    };
+  }
+  return null;
 }
 
 /** The part of a summary that an evaluation on the test images fills; `warn` is told of a loss that is no number. */

@@ -5,6 +5,7 @@ import type { Device } from "../engine/device.js";
 import { Sgd } from "../engine/sgd.js";
 import type { Tensor } from "../engine/tensor.js";
 import { type AccuracyTable, formatKnown, type KnownAccuracies } from "../formats/accuracy-table.js";
+import { type Model, modelDescriptionText } from "../formats/model-file.js";
 import { floatTensors, stateDictFrom } from "../formats/state-dict.js";
 import type { Network } from "../nn/network.js";
 import type { StateDict } from "../nn/tensor-store.js";
@@ -155,6 +156,9 @@ export function searchContext(
   return { config, space, shape, sources, device, sgd: new Sgd(), budget, sizes, fits, excess };
 }
 
+/** In checkpoints of a search: the tensors of the network that can be used, and in the state its description. */
+export const usableGroup = "network";
+
 /** Held-out images by which losses before and after a recovery are compared. */
 const recoveryImageCount = 1000;
 
@@ -224,7 +228,8 @@ export class SearchCourse implements ResumableCourse {
     // Outside of a scope, because the evaluation waits for batches; freed by hand.
     const weights = this.search.weights();
     try {
-      return await evaluate(this.search.network, source, { weights, stop });
+      const { microBatch } = this.context.config;
+      return await evaluate(this.search.network, source, { weights, stop, microBatch });
     } finally {
       for (const tensor of weights.values()) tensor.dispose();
     }
@@ -285,11 +290,29 @@ export class SearchCourse implements ResumableCourse {
     };
   }
 
+  /** The network that the search trains for use, as it is now, once its architecture is decided: it can be used before the end. */
+  private usableNetwork(): Model | null {
+    const { search, context, architecture } = this;
+    const trained = sameSelection(search.reachable, search.selection) ? search.trainedNetwork?.() : undefined;
+    if (trained === undefined) return null;
+    const { normalisation, picture, classes } = context.sources;
+    return { architecture, shape: context.shape, ...trained, normalisation, ...picture, classes };
+  }
+
   save(): CheckpointContents {
     const { search, context } = this;
+    const usable = this.usableNetwork();
     return {
-      tensors: { model: search.network.stateDict(), optimiser: context.sgd.stateDict() },
-      state: { ...search.save(), exploration: this.exploration.save() },
+      tensors: {
+        model: search.network.stateDict(),
+        optimiser: context.sgd.stateDict(),
+        ...(usable === null ? {} : { [usableGroup]: usable.weights }),
+      },
+      state: {
+        ...search.save(),
+        exploration: this.exploration.save(),
+        ...(usable === null ? {} : { [usableGroup]: modelDescriptionText(usable) }),
+      },
     };
   }
 

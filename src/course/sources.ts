@@ -8,6 +8,7 @@ import {
   type Batch,
   type BatchSource,
   cifar10Normalisation,
+  contentsIdentity,
   type Dataset,
   dataIdentity,
   imagenetCrop,
@@ -23,6 +24,7 @@ import {
   type PrefetchedSource,
   pictureStatistics,
   prefetch,
+  preparedSquare,
   splitTraining,
   statisticsOf,
   type TrainingSplit,
@@ -61,6 +63,8 @@ export interface Sources {
   skipped(): readonly string[];
   /** What tells the data set from others, wherever it lies; takes a while to find. */
   identity(): string;
+  /** What streamed pictures hold, as far as can be seen without reading all of them; null of images in memory. */
+  contents(): string | null;
   close(): Promise<void>;
 }
 
@@ -177,7 +181,7 @@ function withShuffledLabels(dataset: Dataset, parts: readonly Int32Array[], seed
 }
 
 /** Opens the folder that the configuration names. @throws IstaError DATA_*, FILE_*, CONFIG_VALUE */
-async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size: number }> {
+async function openFolder(config: DataConfig): Promise<Dataset> {
   const stream = config.augmentation === "random-resized-crop";
   const dataset = await openDataset(dataFolder(config.data), {
     imageSize: config.imageSize ?? undefined,
@@ -198,7 +202,7 @@ async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size:
       `--image-size: expected a size for the pictures of ${dataset.directory}, which differ or are large; try --image-size 32 to search, 224 to train`,
     );
   }
-  return { dataset, size: dataset.storage === "folder" ? config.imageSize! : dataset.train.height };
+  return dataset;
 }
 
 /**
@@ -207,7 +211,7 @@ async function openFolder(config: DataConfig): Promise<{ dataset: Dataset; size:
  */
 export async function openSources(config: DataConfig): Promise<Sources> {
   const { batchSize, seed } = config;
-  const { dataset: opened, size } = await openFolder(config);
+  const opened = await openFolder(config);
   const split = splitForRun(opened, config);
   const { trained, heldOut } = split;
   const shuffled = "control" in config && config.control === "shuffled-labels";
@@ -223,7 +227,9 @@ export async function openSources(config: DataConfig): Promise<Sources> {
 
   const streamed = dataset.storage === "folder";
   const resizeRatio = streamed ? pictureResizeRatio : 1;
-  const preparation = streamed ? undefined : dataset.train.preparation;
+  const { side, preparation } = streamed
+    ? preparedSquare(config.imageSize!)
+    : { side: dataset.train.height, preparation: dataset.train.preparation };
   const gibibytes = config.pictureCache;
   const cache = new PictureCache(gibibytes === null ? usualCacheBytes() : gibibytes * 2 ** 30);
   const source = (part: Part, indices: Int32Array, name: string, varied: boolean): PrefetchedSource => {
@@ -234,8 +240,8 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       name,
       indices,
       normalisation,
-      augmentation: varied ? augmentationOf(config, size) : undefined,
-      shape: { channels: 3, height: size, width: size, resizeRatio, fit: config.fit } as const,
+      augmentation: varied ? augmentationOf(config, side) : undefined,
+      shape: { channels: 3, height: side, width: side, resizeRatio, fit: config.fit, preparation } as const,
       skipBroken: config.skipBroken,
       cache,
     };
@@ -270,6 +276,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
     warnings: skippedWords(dataset.skipped),
     skipped: () => skippedWords([...new Set(sources.flatMap((one) => [...(one?.broken?.values() ?? [])]))]),
     identity: () => dataIdentity(dataset),
+    contents: () => contentsIdentity(dataset),
     async close() {
       for (const one of sources) await one?.close();
       cache.clear();

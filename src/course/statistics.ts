@@ -3,31 +3,36 @@ import type { BatchSource } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { scope } from "../engine/tensor.js";
 import type { ForwardOptions, Network } from "../nn/network.js";
-import { batchTensors } from "./batch-step.js";
+import { batchTensors, partsOf } from "./batch-step.js";
 
 /**
  * Replaces the running means and variances of the network as it is connected now by the means of those of the first batches of the
  * source (from epoch 0 on, into the next ones where it has fewer). What they were before counts for nothing; no weight changes.
  * The event loop gets a turn after each batch.
  * @param batches at least 1
+ * @param forward with `microBatch` each part of a batch has statistics of its own, as in a training
  */
 export async function recomputeStatistics(
   network: Network,
   source: BatchSource,
   batches: number,
-  forward: Pick<ForwardOptions, "weights"> = {},
+  forward: Pick<ForwardOptions, "weights"> & { readonly microBatch?: number | null } = {},
 ): Promise<void> {
   if (!(Number.isInteger(batches) && batches >= 1))
     throw new RangeError(`recomputeStatistics: expected at least 1 batch, got ${batches}`);
+  let seen = 0;
   for (let index = 0; index < batches; index++) {
     const batch = await source.batch(Math.floor(index / source.batchCount), index % source.batchCount);
-    withoutGradients(() =>
-      scope(() => {
-        const { images } = batchTensors(network, batch);
-        // Share 1 of the first batch, 1/2 of the second ...: the plain mean of all.
-        network.forward(images, { training: true, weights: forward.weights, momentum: 1 / (index + 1) });
-      }),
-    );
+    for (const part of partsOf(batch, forward.microBatch ?? null)) {
+      seen += 1;
+      withoutGradients(() =>
+        scope(() => {
+          const { images } = batchTensors(network, part);
+          // Share 1 of the first one, 1/2 of the second ...: the plain mean of all.
+          network.forward(images, { training: true, weights: forward.weights, momentum: 1 / seen });
+        }),
+      );
+    }
     await new Promise(setImmediate);
   }
 }

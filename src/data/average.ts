@@ -1,27 +1,46 @@
 // Smaller images by averaging squares of pixels, for data sets whose images are in memory.
 import { IstaError } from "../base/errors.js";
-import { averagePlanes } from "./planes.js";
+import { averagePlanes, paddedSide, padPlanes } from "./planes.js";
 import type { BatchSource, ImageSet } from "./types.js";
 
+/** Side of the squares of pixels that become one where images get the given side, of themselves or with the zeros around them. */
+function factorOf({ height, width, preparation }: ImageSet, side: number): number | null {
+  const content = preparation?.content ?? { height, width };
+  const factors = [content, { height, width }].map((size) =>
+    size.height === size.width ? size.height / side : 0,
+  );
+  return factors.find((factor) => Number.isInteger(factor) && factor >= 1) ?? null;
+}
+
 /**
- * The set with images of the given side: every pixel is the mean of a square of pixels.
+ * The set with images of the given side: every pixel is the mean of a square of pixels. A side that is not divisible by 4 has zeros around
+ * it, as far as to the next one that is, before anything is averaged: as `preparePicture` does it.
  * @throws IstaError DATA_SIZE where images are not square or the side is no whole part of theirs
  */
 export function averagedTo(set: ImageSet, side: number, directory: string): ImageSet {
   const { height, width } = set;
-  if (height === side && width === side) return set;
-  const factor = height / side;
-  if (height !== width || !Number.isInteger(factor)) {
-    const sides = [2, 3, 4].map((part) => height / part).filter(Number.isInteger);
+  const content = set.preparation?.content ?? { height, width };
+  const factor = factorOf(set, side);
+  if (factor === null) {
+    const own = content.height;
+    const sides = [2, 3, 4].map((part) => own / part).filter(Number.isInteger);
+    const others = content.height === content.width && sides.length > 0 ? ` or ${sides.join(", ")}` : "";
     throw new IstaError(
       "DATA_SIZE",
-      `data: expected images of ${side} x ${side} pixels or a whole multiple, those in ${directory} are ${height} x ` +
-        `${width}; take their own size${height === width && sides.length > 0 ? ` or ${sides.join(", ")}` : ""}, or an image folder, whose pictures are scaled to any size`,
+      `data: expected images of ${side} x ${side} pixels or a whole multiple, those in ${directory} are ${content.height} x ` +
+        `${content.width}; take their own size (no --image-size)${others}, or an image folder, whose pictures are scaled to any size`,
     );
   }
-  const size = { height: side, width: side };
-  const images = averagePlanes(set.images, set.count * set.channels, size, factor);
-  const { content } = set.preparation ?? { content: { height, width } };
+  if (factor === 1) return set;
+  const size = { height: paddedSide(side), width: paddedSide(side) };
+  const around = { height: size.height * factor, width: size.width * factor };
+  const planes = set.count * set.channels;
+  const images = averagePlanes(
+    padPlanes(set.images, planes, { height, width }, around),
+    planes,
+    size,
+    factor,
+  );
   return { ...set, ...size, images, preparation: { content, averaged: factor } };
 }
 

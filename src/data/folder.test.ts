@@ -96,7 +96,7 @@ describe("image folders", () => {
     await expectError(() => openDataset(path("disguised"), { imageSize: 8 }), "DATA_PICTURE", "0.png", "svg");
     const allBroken = openDataset(path("disguised"), { imageSize: 8, skipBroken: true });
     await expectError(() => allBroken, "DATA_EMPTY", "all are broken", "0.png");
-    await expectError(() => openDataset(path("small"), { imageSize: 30 }), "USAGE", "multiple of 4");
+    await expectError(() => openDataset(path("small"), { imageSize: 3 }), "USAGE", "at least 4");
     await expectError(() => openDataset(path("small"), { imageSize: 2 ** 20 }), "DATA_LIMIT", "GiB");
   });
 

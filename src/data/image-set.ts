@@ -1,7 +1,7 @@
 // Operations on images in memory: padding to usable sizes, parts of sets, statistics.
 
 import { IstaError } from "../base/errors.js";
-import { padPlanes } from "./planes.js";
+import { paddedSide, padPlanes } from "./planes.js";
 import type { ImageSet, Normalisation } from "./types.js";
 
 /** Of the 50,000 training images of CIFAR-10, as the programs of this family use them. */
@@ -18,8 +18,7 @@ export const imagenetNormalisation: Normalisation = {
 
 /** The set with its images padded by zeros, evenly on both sides, to sides divisible by 4; itself if they are. */
 export function padToMultipleOfFour(set: ImageSet): ImageSet {
-  const height = Math.ceil(set.height / 4) * 4;
-  const width = Math.ceil(set.width / 4) * 4;
+  const [height, width] = [set.height, set.width].map(paddedSide);
   if (height === set.height && width === set.width) return set;
   const content = { height: set.height, width: set.width };
   const images = padPlanes(set.images, set.count * set.channels, content, { height, width });

@@ -4,7 +4,15 @@ export { type Augmentation, noAugmentation } from "./augmentation.js";
 export { averagedSource, averagedTo } from "./average.js";
 export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
-export { type DownloadProgress, type DownloadSource, downloadDataset, downloadSources } from "./download.js";
+export { contentsIdentity } from "./contents.js";
+export {
+  type DownloadProgress,
+  type DownloadSource,
+  downloadDataset,
+  downloadSources,
+  type RemoteFile,
+} from "./download.js";
+export { commonSmallSize } from "./folder.js";
 export { FolderBatchSource, type FolderSourceOptions } from "./folder-source.js";
 export { dataIdentity } from "./identity.js";
 export {
@@ -21,6 +29,7 @@ export {
   type Part,
   type ScannedDataset,
   scanDataset,
+  type TrainAndTest,
   trainAndTest,
   wholeDataset,
 } from "./open.js";
@@ -29,10 +38,12 @@ export {
   imagenetCrop,
   type PictureRecipe,
   type PictureShape,
+  preparedSquare,
   type RandomResizedCrop,
 } from "./picture.js";
-export { PictureCache, usualCacheBytes } from "./picture-cache.js";
+export { type KeptPicture, PictureCache, usualCacheBytes } from "./picture-cache.js";
 export type { PictureAugmentation } from "./picture-pool.js";
+export { paddedSide } from "./planes.js";
 export { type PrefetchedSource, prefetch } from "./prefetch.js";
 export { firstImages, openBatchSource, type SourceOptions } from "./source.js";
 export {
@@ -42,7 +53,7 @@ export {
   stratifiedSplit,
   type TrainingSplit,
 } from "./split.js";
-export { type PictureSurvey, pictureStatistics, surveyPictures } from "./survey.js";
+export { type PictureSurvey, pictureStatistics, surveyPictures, usualSide } from "./survey.js";
 export type * from "./types.js";
 export { largestImageSide } from "./types.js";
 export { type DatasetReport, type PartReport, verifyDataset } from "./verify.js";

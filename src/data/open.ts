@@ -174,8 +174,8 @@ export async function openDataset(directory: string, options: OpenOptions = {}):
     };
   }
   const lists = { train, test: test as PictureList | undefined };
-  if (imageSize !== undefined && (!Number.isInteger(imageSize) || imageSize < 4 || imageSize % 4 !== 0)) {
-    throw new IstaError("USAGE", `data: expected an image size that is a multiple of 4, got ${imageSize}`);
+  if (imageSize !== undefined && (!Number.isInteger(imageSize) || imageSize < 4)) {
+    throw new IstaError("USAGE", `data: expected an image size of at least 4, got ${imageSize}`);
   }
   const given = imageSize === undefined ? undefined : { height: imageSize, width: imageSize, resize: true };
   const both = lists.test === undefined ? [lists.train] : [lists.train, lists.test];

@@ -11,14 +11,30 @@ import {
   drawRandomResizedCrop,
   folderFormats,
   openReduced,
+  type Picture,
+  type PictureShape,
   preparePicture,
+  type RandomResizedCrop,
   renderPicture,
   usePixelBudget,
 } from "./picture.js";
 import { fromKept, type KeptPicture, toKept } from "./picture-cache.js";
 import type { PictureJob, PictureReply } from "./picture-pool.js";
+import { padPlanes } from "./planes.js";
 
 const picturesInFlight = 4;
+
+/** A random part of the picture, with zeros around it where images have some. */
+async function randomPart(
+  picture: Picture,
+  shape: PictureShape,
+  crop: RandomResizedCrop,
+  stream: RandomStream,
+): Promise<Uint8Array> {
+  const content = contentOf(shape);
+  const part = drawRandomResizedCrop(stream, picture, crop, content.width, content.height);
+  return padPlanes(await renderPicture(picture, part, shape.channels), shape.channels, content, shape);
+}
 
 /**
  * Makes one batch. Every picture has a random stream of its own, so that neither the order in which they are decoded
@@ -46,11 +62,7 @@ async function makeBatch(job: PictureJob): Promise<PictureReply> {
           kept.push({ position, picture: toKept(picture) });
         const crop = augmentation.randomResizedCrop;
         const pixels = crop
-          ? await renderPicture(
-              picture,
-              drawRandomResizedCrop(stream, picture, crop, width, height),
-              channels,
-            )
+          ? await randomPart(picture, shape, crop, stream)
           : await preparePicture(picture, shape);
         augmentImage(images, position * values, pixels, shape, tables, augmentation, stream);
       } catch (error) {

@@ -9,7 +9,7 @@ import { readBytes } from "./disk.js";
 import { normalisationTables } from "./image-set.js";
 import { jpegProblem } from "./jpeg-check.js";
 import { PixelBudget } from "./pixel-budget.js";
-import { averagePlanes, padPlanes } from "./planes.js";
+import { averagePlanes, paddedSide, padPlanes } from "./planes.js";
 import type { Fit, Normalisation, PixelSize, Preparation } from "./types.js";
 
 /** A picture of more pixels is refused before it is decoded (0.3 GB as colour bytes): it may be a decompression bomb. */
@@ -300,6 +300,13 @@ export interface PictureShape {
   readonly fit?: Fit;
   /** Where the images do not come out of the picture at their own size. */
   readonly preparation?: Preparation;
+}
+
+/** What pictures become where the network is to see squares of the side: those, with zeros around them where it takes no such side. */
+export function preparedSquare(side: number): { readonly side: number; readonly preparation?: Preparation } {
+  const padded = paddedSide(side);
+  if (padded === side) return { side };
+  return { side: padded, preparation: { content: { height: side, width: side }, averaged: 1 } };
 }
 
 /** The picture scaled to the size: so that it covers it, fits into it, or is it. */

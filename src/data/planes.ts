@@ -2,6 +2,9 @@
 
 import type { PixelSize } from "./types.js";
 
+/** The next side that halves twice: what networks take. Images of others get zeros around them. */
+export const paddedSide = (side: number): number => Math.ceil(side / 4) * 4;
+
 /** Planes of bytes with zeros around them, evenly on both sides (one more at the bottom and the right); themselves if they fit. */
 export function padPlanes(pixels: Uint8Array, planes: number, from: PixelSize, to: PixelSize): Uint8Array {
   if (from.height === to.height && from.width === to.width) return pixels;

@@ -6,7 +6,15 @@ import { idxFile, picture, randomBytes, temporaryFolder } from "../../test/suppo
 import { FolderBatchSource } from "./folder-source.js";
 import { MemoryBatchSource } from "./memory-source.js";
 import { openDataset } from "./open.js";
-import { contentOf, decodeImage, openReduced, type PictureRecipe, preparePicture } from "./picture.js";
+import {
+  contentOf,
+  decodeImage,
+  imagenetCrop,
+  openReduced,
+  type PictureRecipe,
+  preparedSquare,
+  preparePicture,
+} from "./picture.js";
 import { PictureCache } from "./picture-cache.js";
 import type { BatchSource, Fit, MemoryDataset, PictureList } from "./types.js";
 
@@ -81,6 +89,46 @@ describe("pictures of a folder", () => {
     expect(await imagesOf(streamed(paths, recipe))).toEqual(trained);
   });
 
+  it.each<Fit>(["crop", "pad", "stretch"])("come to a size that does not halve twice, by %s", async (fit) => {
+    const paths = await folderOf("fifty", 70, 35);
+    const { train } = (await openDataset(join(folder, "fifty"), { imageSize: 50, fit })) as MemoryDataset;
+    expect([train.height, train.width]).toEqual([52, 52]);
+    const trained = await imagesOf(new MemoryBatchSource(train, { ...plan, normalisation: colour }));
+    const { side, preparation } = preparedSquare(50);
+    expect([side, preparation]).toEqual([52, train.preparation]);
+    const recipe = {
+      ...{ channels: 3 as const, height: side, width: side, resizeRatio: 1 },
+      ...{ fit, preparation, normalisation: colour },
+    } as const;
+    expect(await decoded(paths, recipe)).toEqual(trained);
+    expect(await imagesOf(streamed(paths, recipe))).toEqual(trained);
+    expect([...train.images.subarray(0, 52)]).toEqual(new Array(52).fill(0));
+  });
+
+  it("are cut out at random inside of the zeros", async () => {
+    const paths = await folderOf("random", 70, 60);
+    const { side, preparation } = preparedSquare(18);
+    const shape = { channels: 3, height: side, width: side, resizeRatio: 1, preparation } as const;
+    const list: PictureList = { count: 3, classes: ["a"], paths, labels: new Int32Array(3) };
+    const augmentation = { padding: 0, flip: false, cutout: 0, randomResizedCrop: imagenetCrop };
+    const source = new FolderBatchSource(list, {
+      ...plan,
+      shape,
+      normalisation: colour,
+      augmentation,
+      workers: 1,
+    });
+    const images = await imagesOf(source);
+    const black = colour.mean.map((mean, channel) => Math.fround(-mean / colour.std[channel]));
+    for (let plane = 0; plane < 9; plane++) {
+      const pixel = (y: number, x: number) => images[(plane * side + y) * side + x];
+      expect(pixel(0, 5)).toBeCloseTo(black[plane % 3], 5);
+      expect(pixel(9, side - 1)).toBeCloseTo(black[plane % 3], 5);
+      const inside = Array.from({ length: 18 }, (_, x) => pixel(9, x + 1));
+      expect(inside.some((value) => Math.abs(value - black[plane % 3]) > 0.1)).toBe(true);
+    }
+  });
+
   it("keep all of the picture by pad, its middle by crop, and all of it out of proportion by stretch", async () => {
     const halves = await sharp({ create: { width: 64, height: 32, channels: 3, background: "#ff0000" } })
       .composite([
@@ -119,6 +167,28 @@ it("images of IDX files and the same as pictures are one", async () => {
   expect(await decodeImage(path, recipe)).toEqual(trained.slice(28 * 28));
   expect(await imagesOf(streamed([path], recipe))).toEqual(trained.slice(28 * 28));
 });
+
+it.each([16, 14, 9])(
+  "images of IDX files that were averaged to %d and the same as pictures are one",
+  async (imageSize) => {
+    const own = imageSize === 9 ? 27 : imageSize === 16 ? 32 : 28;
+    const pixels = randomBytes(2 * own * own, imageSize);
+    write(`idx-${imageSize}/train-images-idx3-ubyte`, idxFile([2, own, own], pixels));
+    write(`idx-${imageSize}/train-labels-idx1-ubyte`, idxFile([2], Uint8Array.of(0, 1)));
+    const opened = await openDataset(join(folder, `idx-${imageSize}`), { imageSize });
+    const { train } = opened as MemoryDataset;
+    const trained = await imagesOf(new MemoryBatchSource(train, { ...plan, normalisation: grey }));
+    const path = join(folder, `grey-${imageSize}.png`);
+    const raw = { width: own, height: own, channels: 1 } as const;
+    await sharp(pixels.subarray(own * own), { raw })
+      .png()
+      .toFile(path);
+    const { height, width, preparation } = train;
+    expect([height, width]).toEqual(imageSize === 9 ? [12, 12] : [16, 16]);
+    const recipe = { channels: 1, height, width, resizeRatio: 1, preparation, normalisation: grey } as const;
+    expect(await decodeImage(path, recipe)).toEqual(trained.slice(height * width));
+  },
+);
 
 it("images that were averaged and the same as pictures are one", async () => {
   const record = (label: number, seed: number): Buffer =>

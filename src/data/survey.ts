@@ -18,6 +18,28 @@ export interface PictureSurvey {
   readonly broken: readonly string[];
 }
 
+/** Pictures whose sizes say what is usual. */
+const sampledSizes = 200;
+
+/**
+ * Median of the shorter sides of some of the pictures, evenly spread; null where not one can be read. Only their headers are.
+ * @throws IstaError FILE_*
+ */
+export async function usualSide({ paths }: PictureList): Promise<number | null> {
+  const step = Math.max(1, Math.floor(paths.length / sampledSizes));
+  const sides: number[] = [];
+  for (let image = 0; image < paths.length; image += step) {
+    try {
+      const { height, width } = await openPicture(paths[image], folderFormats);
+      sides.push(Math.min(height, width));
+    } catch (error) {
+      // Whoever opens all of them says what is wrong with it.
+      if (!(error instanceof IstaError)) throw error;
+    }
+  }
+  return sides.sort((a, b) => a - b)[Math.floor(sides.length / 2)] ?? null;
+}
+
 /**
  * Decodes all pictures of the list, or those with the given indices. Throws DATA_PICTURE if not one can be decoded.
  * `onProgress` gets the number of pictures looked at so far.

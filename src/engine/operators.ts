@@ -34,7 +34,7 @@ export function operator<Arguments extends unknown[], Result>(
     });
 }
 
-type MaybeTensor = Tensor | null;
+export type MaybeTensor = Tensor | null;
 /** gamma, beta, running mean, running variance; see native/ops/operators.h. */
 export type NormTensors = [MaybeTensor, MaybeTensor, MaybeTensor, MaybeTensor];
 

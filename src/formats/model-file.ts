@@ -128,15 +128,17 @@ function requirePlausible(cells: number, tensorCount: number): void {
   );
 }
 
-/** Zeros go around a content to the next sides divisible by 4, and not beyond. */
+/** Zeros go around a content so far that sides are divisible by 4 when it is averaged, and not beyond. */
 function requirePossible(
   { content, averaged }: Preparation,
   { imageHeight, imageWidth }: NetworkShape,
   refuse: (what: string) => never,
 ): void {
-  const padded = (side: number): number => Math.ceil(side / 4) * 4;
-  if (padded(content.height) === imageHeight * averaged && padded(content.width) === imageWidth * averaged)
-    return;
+  const possible = (side: number, own: number): boolean => {
+    const zeros = side * averaged - own;
+    return side % 4 === 0 && zeros >= 0 && zeros < 4 * averaged;
+  };
+  if (possible(imageHeight, content.height) && possible(imageWidth, content.width)) return;
   refuse(
     `makes images of ${imageHeight} x ${imageWidth} of ${content.height} x ${content.width} by averages of ${averaged}`,
   );

@@ -6,4 +6,4 @@ export { count, fraction, notNegative, positive } from "../config/schema.js";
 export { requireHeldOut } from "./checks.js";
 export type { EpochReport, Method, Search, SearchContext } from "./method.js";
 export { allMethods, registerMethod } from "./registry.js";
-export { drawWithin } from "./selections.js";
+export { type DrawnFrom, drawWithin } from "./selections.js";

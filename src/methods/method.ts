@@ -8,6 +8,12 @@ export type { ConcludeControl, EpochReport, Search, SearchContext } from "../cou
 export interface Method extends MethodOptions {
   /** The largest network that the search trains: its norms are those of all its networks, and its memory is estimated. */
   plan(space: Space, shape: NetworkShape, config: SearchContext["config"]): NetworkDescription;
+  /** Networks of other shapes that it trains besides, not at the same time: their memory is estimated, too. */
+  otherNetworks?(
+    space: Space,
+    shape: NetworkShape,
+    config: SearchContext["config"],
+  ): readonly NetworkDescription[];
   /** What a step costs, in forward passes: one for the pass itself, one for gradients of what goes in, one for those of the weights. */
   readonly passesPerStep: number;
   /** Values that depend on how many steps the search has, and a line that says so; null where all are given. */

@@ -53,6 +53,11 @@ class SearchWork implements RunWork<"search", SearchCourse> {
     return planOf(methodOf(config), config, sources);
   }
 
+  otherNetworks(config: SearchConfig, sources: Sources): readonly NetworkDescription[] {
+    const shape = networkShape(config, sources);
+    return methodOf(config).otherNetworks?.(findSpace(config.space), shape, config as AnyConfig) ?? [];
+  }
+
   create(config: SearchConfig, sources: Sources): Promise<SearchCourse> {
     return createSearch(config, sources);
   }
@@ -115,9 +120,10 @@ class SearchWork implements RunWork<"search", SearchCourse> {
     const network = new Network(description, { seed: config.seed, device });
     try {
       network.loadStateDict(weights);
-      const heldOut = validation === null ? null : await evaluate(network, validation);
+      const { microBatch } = config;
+      const heldOut = validation === null ? null : await evaluate(network, validation, { microBatch });
       return {
-        ...testFigures(test === null ? null : await evaluate(network, test), warn),
+        ...testFigures(test === null ? null : await evaluate(network, test, { microBatch }), warn),
         // The last record is of the network before the end of its epoch, which may have changed it.
         ...(heldOut === null ? {} : { validationAccuracy: heldOut.top1 }),
       };

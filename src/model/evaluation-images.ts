@@ -6,11 +6,13 @@ import { type SplitConfig, splitForRun, splitSeedOf } from "../course/sources.js
 import {
   averagedTo,
   type BatchSource,
+  type ImageSet,
   isInMemory,
   limited,
   openBatchSource,
   type Part,
   PictureCache,
+  type PixelSize,
   prefetch,
   type ScannedDataset,
   scanDataset,
@@ -65,7 +67,7 @@ export async function openEvaluationImages(
   model: UsableModel,
   request: ImagesRequest,
 ): Promise<EvaluationImages> {
-  const { run, shape } = model;
+  const { run } = model;
   const config = run === null ? defaults : run.config(run.meta.kind);
   const folder = dataFolder(request.data ?? config.data);
   const scanned = await scanDataset(folder);
@@ -89,18 +91,22 @@ export async function openEvaluationImages(
     const source = openBatchSource(part, { ...options, shape: pictureRecipe(model), cache });
     return { source: prefetch(source, 2), split, notes };
   }
-  const { channels, height, width } = part;
-  const { inputChannels, imageHeight, imageWidth } = shape;
-  const whole = height / imageHeight;
-  const fits = channels === inputChannels && Number.isInteger(whole) && width / imageWidth === whole;
-  if (!fits || (whole > 1 && height !== width)) {
-    throw new IstaError(
-      "DATA_SIZE",
-      `eval: expected images of ${inputChannels} x ${imageHeight} x ${imageWidth}, got ${channels} x ${height} x ${width} from ${scanned.directory}`,
-    );
-  }
-  const images = whole === 1 ? part : averagedTo(part, imageHeight, scanned.directory);
+  const images = asTrained(part, model, scanned.directory);
   return { source: prefetch(openBatchSource(images, { ...options, shape: unused }), 2), split, notes };
+}
+
+/** Images in memory as the model takes them: they may have to be averaged. @throws IstaError DATA_SIZE */
+function asTrained(set: ImageSet, { shape, preparation }: UsableModel, directory: string): ImageSet {
+  const { inputChannels, imageHeight, imageWidth } = shape;
+  const fits = ({ height, width }: PixelSize): boolean => height === imageHeight && width === imageWidth;
+  const side = preparation === undefined ? imageHeight : preparation.content.height / preparation.averaged;
+  const isSquare = set.height === set.width && imageHeight === imageWidth;
+  const images = fits(set) || !isSquare ? set : averagedTo(set, side, directory);
+  if (set.channels === inputChannels && fits(images)) return images;
+  throw new IstaError(
+    "DATA_SIZE",
+    `eval: expected images of ${inputChannels} x ${imageHeight} x ${imageWidth}, got ${set.channels} x ${set.height} x ${set.width} from ${directory}`,
+  );
 }
 
 /** Images in memory are what they are. */

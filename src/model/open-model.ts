@@ -5,11 +5,18 @@ import { IstaError } from "../base/errors.js";
 import { findMethodOptions } from "../config/methods.js";
 import { modelFileName, readRunModel } from "../course/results.js";
 import { parseNormalisation, pictureResizeRatio } from "../course/sources.js";
-import { cifar10Normalisation, type Fit, imagenetNormalisation, type PictureRecipe } from "../data/index.js";
+import {
+  cifar10Normalisation,
+  type Fit,
+  imagenetNormalisation,
+  type PictureRecipe,
+  preparedSquare,
+} from "../data/index.js";
 import { type Model, type ModelDescription, readModel } from "../formats/model-file.js";
 import type { StateDict } from "../nn/tensor-store.js";
 import { resolveArchitecture } from "../run/architecture.js";
 import { RunDirectory } from "../run/directory.js";
+import type { NetworkShape } from "../space/space.js";
 
 /** What a file of bare weights does not say; `imageSize` may be given for any network. */
 export interface ModelHints {
@@ -55,7 +62,7 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
     unfinished === null
       ? {}
       : {
-          note: `${place} is not finished: this is the network of its checkpoint \`${unfinished.checkpoint}\`, after ${unfinished.epochs} of ${run!.config("train").epochs} epochs`,
+          note: `${place} is not finished: this is the network of its checkpoint \`${unfinished.checkpoint}\`, after ${epochsDone(run!, unfinished.epochs)}`,
         };
   if (description === null) {
     return { ...describeWeights(path, weights, hints), weights, path, run, classesAreNamed: false };
@@ -73,17 +80,30 @@ export function openModel(place: string, hints: ModelHints = {}): UsableModel {
   if (imageSize === undefined) return { ...description, ...use };
   // Pictures come to the other size directly.
   const { preparation: _, ...rest } = description;
-  const shape = { ...description.shape, imageHeight: imageSize, imageWidth: imageSize };
-  return { ...rest, shape, ...use };
+  return { ...rest, ...ofSize(description.shape, imageSize), ...use };
 }
+
+/** A network for images of another size. */
+function ofSize(shape: NetworkShape, imageSize: number): Pick<ModelDescription, "shape" | "preparation"> {
+  const { side, preparation } = preparedSquare(imageSize);
+  const sized = { ...shape, imageHeight: side, imageWidth: side };
+  return preparation === undefined ? { shape: sized } : { shape: sized, preparation };
+}
+
+/** How long a search goes on, training included, shows only when its architecture is decided. */
+const epochsDone = (run: RunDirectory, epochs: number): string =>
+  run.meta.kind === "train"
+    ? `${epochs} of ${run.config("train").epochs} epochs`
+    : `${epochs} epochs of the search and of the training in it`;
 
 /** How the network of a run comes about that has none yet. */
 function wayToNetwork(run: RunDirectory): string {
-  const { kind } = run.meta;
-  const trains = kind === "train" || findMethodOptions(run.config("search").method).trainsNetwork === true;
-  return trains
-    ? `it has no checkpoint to take instead; it is written when the run is finished (ista-nas ${kind} --resume ${run.path})`
-    : `the search has found an architecture only: train it (ista-nas train --arch ${run.path})`;
+  const { kind, path } = { ...run.meta, path: run.path };
+  if (kind === "train")
+    return `it has no checkpoint to take instead; it is written when the run is finished (ista-nas train --resume ${path})`;
+  return findMethodOptions(run.config("search").method).trainsNetwork === true
+    ? `it has no checkpoint of after the search to take instead, when the architecture is decided; go on with it (ista-nas search --resume ${path})`
+    : `the search has found an architecture only: train it (ista-nas train --arch ${path})`;
 }
 
 /** What pictures must become for the network. @throws IstaError MODEL_FILE for images of neither 1 nor 3 channels */
@@ -135,7 +155,7 @@ function describeWeights(path: string, weights: StateDict, hints: ModelHints): M
   }
   return {
     architecture: { space: found.space, selection: found.selection },
-    shape: { ...shape, imageHeight: imageSize, imageWidth: imageSize },
+    ...ofSize({ ...shape, imageHeight: imageSize, imageWidth: imageSize }, imageSize),
     norms,
     normalisation:
       hints.normalisation === undefined ? usual : parseNormalisation(hints.normalisation, inputChannels),

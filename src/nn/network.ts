@@ -11,7 +11,7 @@ import { type AffineRule, type NetworkPlan, type PlannedStep, planNetwork } from
 import { checkStateDict, type StateDict, TensorStore, withoutAuxiliaryHead } from "./tensor-store.js";
 
 /** Batch norm as in the paper's programs. */
-const usualMomentum = 0.1;
+export const usualMomentum = 0.1;
 const epsilon = 1e-5;
 
 export interface ForwardOptions {
@@ -19,7 +19,12 @@ export interface ForwardOptions {
   readonly training: boolean;
   /** Vectors of weights by name (see space/mixture.ts), float32; what has none counts with 1. */
   readonly weights?: ReadonlyMap<string, Tensor>;
-  readonly dropPath?: { readonly probability: number; readonly random: RandomStream };
+  readonly dropPath?: {
+    readonly probability: number;
+    readonly random: RandomStream;
+    /** The images are some in the middle of a batch of so many, and what is dropped is drawn for all of it. */
+    readonly partOf?: { readonly first: number; readonly images: number };
+  };
   /** Share of a batch in the running statistics; 0.1 where not given. */
   readonly momentum?: number;
   /** Told every intermediate result with the name of what made it, in order. */
@@ -289,10 +294,10 @@ class Pass {
   private dropPathMask(): Tensor | null {
     const { training, dropPath } = this.options;
     if (!training || dropPath === undefined || dropPath.probability <= 0) return null;
-    const { probability, random } = dropPath;
+    const [count] = this.images.shape;
+    const { probability, random, partOf: { first, images } = { first: 0, images: count } } = dropPath;
     const kept = 1 / (1 - probability);
-    const [batch] = this.images.shape;
-    const mask = Float32Array.from({ length: batch }, () => (random.uniform() < probability ? 0 : kept));
-    return this.device.move(Tensor.from(mask));
+    const mask = Float32Array.from({ length: images }, () => (random.uniform() < probability ? 0 : kept));
+    return this.device.move(Tensor.from(mask.slice(first, first + count)));
   }
 }

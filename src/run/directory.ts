@@ -67,6 +67,8 @@ const metaSchema = z.looseObject({
   host: z.looseObject({}),
   /** What tells the images from others, see data/identity.ts; null where an earlier program made the run. */
   dataIdentity: z.string().nullable().default(null),
+  /** Of streamed pictures what they hold, see data/contents.ts; null of images in memory, or where an earlier program made the run. */
+  dataContents: z.string().nullable().default(null),
   /** What the images were split by, see course/sources.ts; null where an earlier program made the run. */
   split: splitSchema.nullable().default(null),
   /** Each time that the run was taken up again. */
@@ -83,6 +85,7 @@ export interface NewRun<Kind extends RunKind> extends RunPlace {
   /** Versions to note besides those of the program and of Node. */
   versions?: Readonly<Record<string, string>>;
   dataIdentity?: string;
+  dataContents?: string | null;
   split?: SplitRecord;
   /** The command line; the process's own where not given. */
   command?: readonly string[];
@@ -131,6 +134,7 @@ export class RunDirectory {
       versions: { "ista-nas": packageVersion, node: process.version, ...run.versions },
       host: hostFacts(),
       dataIdentity: run.dataIdentity ?? null,
+      dataContents: run.dataContents ?? null,
       split: run.split ?? null,
       resumed: [],
     };

@@ -1,15 +1,12 @@
 // One command that may be given again and again: what it means for the run directory that it names.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type ConfigOf, configForResume, type RunKind } from "../config/config.js";
+import { type ConfigOf, configForResume, isLeftOpen, type RunKind } from "../config/config.js";
 import { RunDirectory } from "./directory.js";
 import { type RunSummary, readSummary } from "./summary.js";
 
 /** How long a run goes on; only a change of these gives a finished one something to do. */
 const lengths = ["epochs", "trainEpochs"];
-
-/** What a run settles at its start where it is left open. */
-const settled = ["codeLearningRate"];
 
 /** A run that is to be begun, one that goes on, or one that is finished already. */
 export type Standing =
@@ -32,9 +29,7 @@ export function standingOf<Kind extends RunKind>(kind: Kind, config: ConfigOf[Ki
   const run = RunDirectory.open(path, "read");
   const saved = run.config(kind);
   const { splitSeed, ...rest } = config;
-  const others = Object.fromEntries(
-    Object.entries(rest).filter(([key, value]) => value !== null || !settled.includes(key)),
-  );
+  const others = Object.fromEntries(Object.entries(rest).filter(([key, value]) => !isLeftOpen(key, value)));
   // What was begun by an earlier program keeps its split.
   const flags: Readonly<Record<string, unknown>> =
     saved.splitSeed === null && splitSeed === 0 ? others : { ...others, splitSeed };

@@ -18,13 +18,18 @@ export function requireWhole(
     refuseShape(`expected ${name} to be a whole number from ${least} to 65536, got ${String(value)}`);
 }
 
+function nearestMultiples(value: number, divisor: number): number[] {
+  const below = Math.floor(value / divisor) * divisor;
+  return [below, below + divisor].filter((side) => side > 0);
+}
+
 /** Refuses image sides that do not halve evenly on the way. @throws IstaError NETWORK_SHAPE */
 export function requireDivisible(shape: NetworkShape, divisor: number): void {
   for (const side of ["imageHeight", "imageWidth"] as const) {
     requireWhole(shape, side, divisor);
     if (shape[side] % divisor !== 0)
       refuseShape(
-        `expected ${side} to be divisible by ${divisor} with the ${shape.stem} stem, got ${shape[side]}; resize or pad the images`,
+        `expected ${side} to be divisible by ${divisor} with the ${shape.stem} stem, got ${shape[side]}; the nearest that are: ${nearestMultiples(shape[side], divisor).join(" and ")}`,
       );
   }
 }

@@ -1,6 +1,7 @@
 // Whether runs may be compared: those of an arm differ in the seed alone, and arms in what they are said to differ in.
 import { IstaError } from "../base/errors.js";
 import { suggestion } from "../base/nearest.js";
+import { isLeftOpen } from "../config/config.js";
 import { allMethodOptions } from "../config/methods.js";
 import { formatValue, optionsOf } from "../config/options.js";
 import type { CollectedRun, Collection } from "./collect.js";
@@ -45,10 +46,10 @@ export function decidingOptions(
   return Object.entries(config).filter(([key]) => !ignored.includes(key) && (key !== "table" || fromTable));
 }
 
-/** Without those that a run settles by itself when it starts, where a plan leaves them open. */
+/** Without those that a plan leaves to its runs. */
 function optionFacts(config: Readonly<Record<string, unknown>>, fromTable: boolean): [string, Fact][] {
   return decidingOptions(config, fromTable)
-    .filter(([key, value]) => !(key === "codeLearningRate" && value === null))
+    .filter(([key, value]) => !isLeftOpen(key, value))
     .map(([key, value]) => [key, factOf(value)]);
 }
 

@@ -95,7 +95,7 @@ export class Training implements Course {
   async endEpoch(_epoch: number, _figures: EpochFigures, stop: () => boolean): Promise<EpochOutcome | null> {
     const { validation } = this.sources;
     if (validation === null) return { record: {}, score: null, lines: [] };
-    const found = await evaluate(this.result, validation, { stop });
+    const found = await evaluate(this.result, validation, { stop, microBatch: this.config.microBatch });
     if (found === null) return null;
     return {
       record: { validationLoss: found.loss, validationAccuracy: found.top1 },
@@ -106,7 +106,8 @@ export class Training implements Course {
 
   /** Figures on the test images; null without any. */
   async test(): Promise<Evaluation | null> {
-    return this.sources.test === null ? null : evaluate(this.result, this.sources.test);
+    const { test } = this.sources;
+    return test === null ? null : evaluate(this.result, test, { microBatch: this.config.microBatch });
   }
 
   save(): CheckpointContents {

@@ -55,6 +55,7 @@ export function givenSources(training: Sources["training"], codes: Sources["code
     warnings: [],
     skipped: () => [],
     identity: () => "given",
+    contents: () => null,
     close: async () => {},
   };
 }

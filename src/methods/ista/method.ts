@@ -3,7 +3,7 @@ import { requireHeldOut } from "../checks.js";
 import type { Method } from "../method.js";
 import { largestNetwork } from "../selections.js";
 import { settleCodeLearningRate } from "./code-rate.js";
-import { istaOptions, oneStageOptions, trialOptions } from "./options.js";
+import { istaOptions, oneStageOptions, type TrialOptions, trialOptions } from "./options.js";
 
 /** Without a penalty the LASSO is no LASSO: infinitely many codes fit as well. The path follows it down to there and takes none of it. */
 const requirePenalty: NonNullable<Method["check"]> = ({ recovery, lambda }, refuse) => {
@@ -68,6 +68,15 @@ export const trials: Method = {
   check: requireHeldOut,
   passesPerStep: 3,
   plan: (space, shape) => largestNetwork(space, shape, space.norms.twoStageSuperNet),
+  otherNetworks(space, shape, config) {
+    const { deepCells, deepPooling } = config as unknown as TrialOptions;
+    if (deepCells === 0) return [];
+    const [imageHeight, imageWidth] = [shape.imageHeight, shape.imageWidth].map((side) => side / deepPooling);
+    // What cannot be divided is refused where the images are averaged.
+    if (!Number.isInteger(imageHeight) || !Number.isInteger(imageWidth)) return [];
+    const deep = { ...shape, cells: deepCells, imageHeight, imageWidth };
+    return [largestNetwork(space, deep, space.norms.twoStageSuperNet)];
+  },
   load: async () => {
     const { TrialSearch } = await import("./trials.js");
     return (context) => new TrialSearch(context);

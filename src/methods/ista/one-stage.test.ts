@@ -15,7 +15,7 @@ import { cosine } from "../../course/schedules.js";
 import { Network } from "../../nn/network.js";
 import { countNetwork } from "../../space/counts.js";
 import { darts } from "../../space/darts/space.js";
-import { evaluationNetwork, superNetwork } from "../../space/space.js";
+import { evaluationNetwork, genotypeOf, superNetwork } from "../../space/space.js";
 import { isTrainable, tensorList } from "../../space/tensors.js";
 import { allFrozen } from "../../sparse/freezing.js";
 import type { OneStageSearch } from "./one-stage.js";
@@ -356,9 +356,18 @@ describe("after the end of the search", () => {
   it.each([0, 0.4])("the absorbed network is the super-net (auxiliary head %d)", async (auxiliaryWeight) => {
     const course = await start({ epochs: 1, trainEpochs: 3, auxiliaryWeight, dropPath: 0.2 });
     const { search } = course;
-    await advance(course, { epoch: 0, step: 0 }, 12);
+    const place = { epoch: 0, step: 0 };
+    await advance(course, place, 1);
+    // The architecture is not decided yet: checkpoints have no network to use.
+    expect(Object.keys(course.save().tensors)).toEqual(["model", "optimiser"]);
+    await advance(course, place, 11);
     const { norms, weights } = search.trainedNetwork();
     expect(norms).toEqual(darts.norms.normalisedEvaluation);
+    const saved = course.save();
+    expect(saved.tensors.network).toEqual(weights);
+    expect(JSON.parse((saved.state as { network: string }).network)).toMatchObject({
+      ...{ genotype: genotypeOf(course.architecture), norms, classes: { length: 10 } },
+    });
     const description = evaluationNetwork(
       course.architecture,
       { ...course.context.shape, auxiliary: false },

@@ -115,8 +115,9 @@ export class SposSearch implements Search {
     stop?: () => boolean,
   ): Promise<Evaluation | null> {
     this.network.connect(selection);
-    await recomputeStatistics(this.network, statistics, statistics.batchCount);
-    return evaluate(this.network, source, { stop });
+    const { microBatch } = this.config;
+    await recomputeStatistics(this.network, statistics, statistics.batchCount, { microBatch });
+    return evaluate(this.network, source, { stop, microBatch });
   }
 
   async evaluate(source: BatchSource, stop?: () => boolean): Promise<Evaluation | null> {

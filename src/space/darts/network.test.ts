@@ -213,7 +213,7 @@ test.each<[Partial<NetworkShape>, string]>([
   [{ classes: "10" as unknown as number }, "expected classes"],
   [
     { imageHeight: 30 },
-    "imageHeight to be divisible by 4 with the cifar stem, got 30; resize or pad the images",
+    "imageHeight to be divisible by 4 with the cifar stem, got 30; the nearest that are: 28 and 32",
   ],
   [{ imageWidth: 2 }, "expected imageWidth to be a whole number from 4"],
   [{ imageWidth: 1e9 }, "to 65536"],

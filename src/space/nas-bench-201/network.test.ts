@@ -145,7 +145,7 @@ test.each<[Partial<NetworkShape>, string]>([
   [{ classes: 0 }, "expected classes"],
   [
     { imageHeight: 30 },
-    "expected imageHeight to be divisible by 4 with the cifar stem, got 30; resize or pad",
+    "expected imageHeight to be divisible by 4 with the cifar stem, got 30; the nearest that are: 28 and 32",
   ],
   [{ imageWidth: 2 }, "expected imageWidth to be a whole number from 4"],
   [{ stem: "imagenet" }, "expected the cifar stem in nas-bench-201, got imagenet"],
