@@ -12,7 +12,7 @@ import { newFolder } from "../run/new-folder.js";
 import { formatVersion, parseRunFile } from "../run/summary.js";
 import { changeOfPlan, planSchema, type ResolvedArm, resolveArms, type StudyPlan } from "./plan.js";
 
-const studyFileName = "study.json";
+export const studyFileName = "study.json";
 
 const studySchema = planSchema.extend({
   formatVersion: z.int(),
