@@ -1,8 +1,10 @@
 // The command `dash`: a page on this machine that follows runs as they go.
 import type { Command } from "commander";
 import { IstaError } from "../base/errors.js";
+import { writeFileAtomic } from "../base/files.js";
+import { formatBytes } from "../base/format.js";
 import { styled } from "../base/terminal.js";
-import { addExamples, wantsJson, wantsQuiet } from "./frame.js";
+import { addExamples, printResult, wantsJson, wantsQuiet } from "./frame.js";
 import { wholeNumber } from "./model-options.js";
 
 interface DashOptions {
@@ -16,6 +18,18 @@ interface DashOptions {
 
 /** Tried first, so that the address is the same tomorrow; where another program has it, any free one. */
 const usualPort = 8124;
+
+async function save(command: Command, roots: readonly string[], file: string): Promise<void> {
+  const { Catalogue } = await import("../dashboard/catalogue.js");
+  const { savedPage } = await import("../dashboard/saved-page.js");
+  const html = await savedPage(new Catalogue(roots));
+  writeFileAtomic(file, html);
+  printResult(
+    command,
+    { file, bytes: Buffer.byteLength(html) },
+    () => `${file} (${formatBytes(Buffer.byteLength(html))}): open it in a browser, or send it to somebody`,
+  );
+}
 
 async function serve(command: Command, roots: readonly string[], options: DashOptions): Promise<void> {
   const { Catalogue } = await import("../dashboard/catalogue.js");
@@ -74,7 +88,13 @@ export function registerDash(program: Command): void {
     .option("--save <file>", "instead of serving: writes the page with these runs into one HTML file")
     .action(async (runs: string[]) => {
       const options = command.opts<DashOptions>();
-      await serve(command, runs, options);
+      if (options.save === undefined) return serve(command, runs, options);
+      const alien = (["host", "port", "token"] as const).filter(
+        (name) => command.getOptionValueSource(name) === "cli",
+      );
+      if (alien.length > 0)
+        throw new IstaError("USAGE", `--save: nothing is served then; leave out --${alien.join(", --")}`);
+      await save(command, runs, options.save);
     });
   command.addOption(command.createOption("--with-parent", "ends when standard input does").hideHelp());
   addExamples(command, [

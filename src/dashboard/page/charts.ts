@@ -36,7 +36,8 @@ export interface ChartOptions {
   readonly title: string;
   /** What is on the vertical axis, such as "%". */
   readonly unit: string;
-  readonly format: (value: number) => string;
+  /** With as many significant digits as are given, three where none are. */
+  readonly format: (value: number, digits?: number) => string;
   /** Below the title. */
   readonly note?: string;
   readonly logarithmic?: boolean;
@@ -171,8 +172,8 @@ export class Chart {
         { ...axis, size: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] },
         {
           ...axis,
-          size: 58,
-          values: (_, splits) => splits.map((one) => (one === null ? null : format(one))),
+          size: 62,
+          values: (_, splits) => axisLabels(splits, format),
         },
       ],
       cursor: {
@@ -181,7 +182,16 @@ export class Chart {
         drag: { x: true, y: false },
       },
       legend: { show: !lines.every(({ isQuiet }) => isQuiet) && lines.length <= 12 },
-      hooks: { draw: [(plot) => this.drawMarks(plot)] },
+      hooks: {
+        draw: [(plot) => this.drawMarks(plot)],
+        // Without a cursor the last values are told.
+        setLegend: [
+          (plot) => {
+            const last = plot.data[0].length - 1;
+            if (plot.legend.idx === null && last >= 0) plot.setLegend({ idx: last }, false);
+          },
+        ],
+      },
     };
   }
 
@@ -191,6 +201,7 @@ export class Chart {
     ctx.strokeStyle = colour("faint");
     ctx.fillStyle = colour("faint");
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
     ctx.setLineDash([4, 4]);
     for (const { epoch, words } of this.marks) {
       const x = Math.round(plot.valToPos(epoch - 0.5, "x", true));
@@ -216,13 +227,30 @@ export class Chart {
   }
 }
 
+/** As many digits as tell the labels apart. */
+function axisLabels(splits: readonly (number | null)[], format: ChartOptions["format"]): (string | null)[] {
+  for (let digits = 3; ; digits++) {
+    const labels = splits.map((one) => (one === null ? null : format(one, digits)));
+    if (digits === 7 || new Set(labels).size === new Set(splits).size) return labels;
+  }
+}
+
 /** Numbers of any size in few letters. */
-export function formatNumber(value: number): string {
+export function formatNumber(value: number, digits = 3): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(1);
-  return String(Number(value.toPrecision(3)));
+  if (size >= 1e5 || size < 1e-3) return value.toExponential(Math.max(1, digits - 2));
+  return String(Number(value.toPrecision(digits)));
 }
+
+/** A share of 0..1 in per cent. */
+export const formatShare = (value: number, digits = 3): string => `${formatNumber(100 * value, digits)} %`;
+
+/** Memory, without letters that an axis has no room for. */
+export const formatMemory = (bytes: number, digits = 3): string =>
+  bytes >= 2 ** 30
+    ? `${formatNumber(bytes / 2 ** 30, digits)} GiB`
+    : `${formatNumber(bytes / 2 ** 20, digits)} MiB`;
 
 /** Charts beside each other; what has nothing to show is left out. */
 export class ChartGrid {
@@ -230,7 +258,7 @@ export class ChartGrid {
   private readonly charts = new Map<string, Chart>();
 
   constructor(title: string) {
-    this.element = make("section", { class: "block" }, make("h2", {}, title));
+    this.element = make("section", { class: "block", hidden: true }, make("h2", {}, title));
     this.grid = make("div", { class: "charts" });
     this.element.append(this.grid);
   }
@@ -251,6 +279,7 @@ export class ChartGrid {
     if (unit !== null) setText(unit, options.unit);
     chart.element.hidden = isEmpty;
     chart.set(data);
+    this.element.hidden = [...this.charts.values()].every(({ element }) => element.hidden);
   }
 
   point(place: number | null): void {

@@ -1,7 +1,13 @@
 // Several runs laid over each other: a line each, or mean and band of those that differ in the seed alone.
-import { formatBytes } from "../../base/format.js";
 import type { Point, RunRow } from "../types.js";
-import { ChartGrid, formatNumber, type Line } from "./charts.js";
+import {
+  ChartGrid,
+  type ChartOptions,
+  formatMemory,
+  formatNumber,
+  formatShare,
+  type Line,
+} from "./charts.js";
 import { colour, lineColours, make, setText, type View } from "./elements.js";
 import { runAddress } from "./list.js";
 import { bandOf, commonEpochs, valuesAt } from "./series.js";
@@ -16,18 +22,18 @@ const figures: readonly (readonly [
   name: string,
   title: string,
   unit: string,
-  format: (value: number) => string,
+  format: ChartOptions["format"],
 ])[] = [
   ["loss", "Training loss", "cross entropy", formatNumber],
   ["validationLoss", "Held-out loss", "cross entropy", formatNumber],
-  ["accuracy", "Training accuracy", "of images", (value) => `${formatNumber(100 * value)} %`],
-  ["validationAccuracy", "Held-out accuracy", "of images", (value) => `${formatNumber(100 * value)} %`],
+  ["accuracy", "Training accuracy", "of images", formatShare],
+  ["validationAccuracy", "Held-out accuracy", "of images", formatShare],
   ["newConnections", "New connections in the answer", "in an epoch", formatNumber],
   ["connectionsTried", "Connections tried so far", "", formatNumber],
   ["parameters", "Size of the network", "parameters", formatNumber],
   ["learningRate", "Learning rate", "", formatNumber],
   ["imagesPerSecond", "Speed", "images/s", formatNumber],
-  ["residentBytes", "Memory", "of the process", (value) => formatBytes(Math.round(value))],
+  ["residentBytes", "Memory", "of the process", formatMemory],
 ];
 
 /** What the names of a group's runs begin with, or the method where they share nothing. */
@@ -64,7 +70,7 @@ export class CompareView implements View {
     const label = make("label", { for: "together" }, "Mean and band of runs that differ in the seed alone");
     this.element.append(
       make("h1", {}, "Runs over each other"),
-      make("p", { class: "tools" }, this.together, label),
+      make("p", { class: "tools whole" }, this.together, label),
       this.words,
       this.legend,
       this.grid.element,

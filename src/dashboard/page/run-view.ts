@@ -1,13 +1,18 @@
 // The page of one run: four answers at the top, then what they come from.
-import { formatBytes, formatCount } from "../../base/format.js";
+import { formatCount } from "../../base/format.js";
 import type { Point } from "../types.js";
-import { ChartGrid, formatNumber, type Line } from "./charts.js";
+import {
+  ChartGrid,
+  type ChartOptions,
+  formatMemory,
+  formatNumber,
+  formatShare,
+  type Line,
+} from "./charts.js";
 import { make, setText, type View } from "./elements.js";
 import { CellsBlock, CodesBlock, StripsBlock } from "./search-view.js";
 import type { ShownRun, Source } from "./source.js";
 import { movement, outcome, overfitting, progress, secondsLeftNow, type Verdict } from "./verdicts.js";
-
-const share = (value: number): string => `${formatNumber(100 * value)} %`;
 
 /** Epochs before which another phase begins. */
 const phaseMarks = (points: readonly Point[]): { epoch: number; words: string }[] =>
@@ -32,7 +37,7 @@ function setCurves(grid: ChartGrid, points: readonly Point[], isTrials: boolean)
   const of = (figure: string): (number | null)[] => points.map(({ n }) => n[figure] ?? null);
   const marks = isTrials ? [] : phaseMarks(points);
   const scattered = isTrials;
-  const set = (name: string, title: string, unit: string, format: (value: number) => string, lines: Line[]) =>
+  const set = (name: string, title: string, unit: string, format: ChartOptions["format"], lines: Line[]) =>
     grid.set(name, { title, unit, format }, { epochs, lines, marks });
   const heldOut = of("validationLoss");
   const heldAccuracy = of("validationAccuracy");
@@ -41,7 +46,7 @@ function setCurves(grid: ChartGrid, points: readonly Point[], isTrials: boolean)
     { label: "held-out", values: heldOut, scattered },
     ...(isTrials ? [{ label: "best so far", values: best(heldOut, Math.min), colour: 3 }] : []),
   ]);
-  set("accuracy", "Accuracy", isTrials ? "of each trial" : "of images", share, [
+  set("accuracy", "Accuracy", isTrials ? "of each trial" : "of images", formatShare, [
     { label: "training", values: of("accuracy"), scattered },
     { label: "held-out", values: heldAccuracy, scattered },
     ...(isTrials ? [{ label: "best so far", values: best(heldAccuracy, Math.max), colour: 3 }] : []),
@@ -70,7 +75,7 @@ function setCurves(grid: ChartGrid, points: readonly Point[], isTrials: boolean)
   ]);
   set("rate", "Learning rate", "", formatNumber, [{ label: "learning rate", values: of("learningRate") }]);
   set("speed", "Speed", "images/s", formatNumber, [{ label: "images/s", values: of("imagesPerSecond") }]);
-  set("memory", "Memory", "of the process", (value) => formatBytes(Math.round(value)), [
+  set("memory", "Memory", "of the process", formatMemory, [
     { label: "resident", values: of("residentBytes") },
   ]);
 }

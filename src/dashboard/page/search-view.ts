@@ -1,6 +1,6 @@
 // What only searches have: strips of operations, the cells with a slider, and figures of each node's code.
 import type { ChoicePoint, Point, SpaceInfo } from "../types.js";
-import { ChartGrid, formatNumber, type Line } from "./charts.js";
+import { ChartGrid, formatNumber, formatShare, type Line } from "./charts.js";
 import { make, setText } from "./elements.js";
 import type { Source } from "./source.js";
 import { Strips } from "./strip.js";
@@ -87,8 +87,6 @@ export class CellsBlock {
     return changed.length === 0 ? `${begin}: as before` : `${begin}: ${changed.join("; ")}`;
   }
 }
-
-const percent = (value: number): string => `${formatNumber(100 * value)} %`;
 
 /** Values of one place of a list, over epochs. */
 const over = (points: readonly Point[], value: (point: Point) => number | undefined): (number | null)[] =>
@@ -207,7 +205,7 @@ export class CodesBlock {
       {
         title: "Weights of the candidates",
         unit: "%",
-        format: percent,
+        format: formatShare,
         note: "The eight that are largest in the end.",
       },
       { epochs, lines: this.mixtures(own, index) },

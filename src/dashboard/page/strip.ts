@@ -195,7 +195,7 @@ class GroupStrip {
     }
     if (this.points[place].choices?.[row.choice]?.frozen === true) {
       context.fillStyle = ink;
-      context.fillRect(x, row.top + rowHeight - 4, cell + 0.5, 1.5);
+      context.fillRect(x, row.top + rowHeight - 3, cell + 0.5, 2);
     }
     const isFirst = place === 0 || this.changedAt(row, place);
     if (cell >= cellWithNumber || (isFirst && this.lasts(row, place) * cell >= cellWithNumber)) {
