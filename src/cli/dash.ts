@@ -69,7 +69,9 @@ function explanation(roots: readonly string[], host: string, token: string | nul
 /** Waits for a signal, or for the process that started this one to go. */
 function ended(withParent: boolean): Promise<void> {
   return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
+    process.once("SIGTERM", () => resolve());
+    // Ctrl-C goes to the run, too, which finishes its step and saves: that is still to be seen.
+    process.on("SIGINT", () => withParent || resolve());
     if (!withParent) return;
     process.stdin.once("end", () => resolve());
     process.stdin.once("error", () => resolve());

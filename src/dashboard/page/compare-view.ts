@@ -37,7 +37,8 @@ const figures: readonly (readonly [
 ];
 
 /** What the names of a group's runs begin with, or the method where they share nothing. */
-function groupName(rows: readonly RunRow[]): string {
+function groupName(members: Group["members"]): string {
+  const rows = members.map(({ row }) => row);
   if (rows.length === 1) return rows[0].id;
   const [first, ...rest] = rows.map(({ id }) => id);
   let length = first.length;
@@ -87,10 +88,13 @@ export class CompareView implements View {
       members.push({ row, points: this.source.runs.get(id)?.points ?? [] });
       byKey.set(key, members);
     }
-    return [...byKey.values()].map((members) => ({
-      name: groupName(members.map(({ row }) => row)),
-      members,
-    }));
+    const groups = [...byKey.values()].map((members) => ({ name: groupName(members), members }));
+    // Named alike but not made alike.
+    return groups.map((group, index) => {
+      const isUnique = groups.every(({ name }, other) => other === index || name !== group.name);
+      const [{ row }] = group.members;
+      return isUnique ? group : { ...group, name: `${group.name}, ${row.method ?? row.kind}` };
+    });
   }
 
   update(): void {

@@ -111,7 +111,7 @@ export function overfitting({ method }: RunRow, points: readonly Point[]): Verdi
   if (both.length < 3) return { title, words: "Too early to tell", note: "", tone: "plain" };
   const heldOut = both.map(({ n }) => n.validationLoss);
   const best = heldOut.indexOf(Math.min(...heldOut));
-  const now = mean(heldOut.slice(-Math.min(3, heldOut.length - best)));
+  const now = mean(heldOut.slice(-Math.max(1, Math.min(3, heldOut.length - 1 - best))));
   const trained = both.map(({ n }) => n.loss);
   const last = trained.length - 1;
   const { accuracy, validationAccuracy } = both[last].n;
