@@ -35,6 +35,8 @@ async function serve(command: Command, roots: readonly string[], options: DashOp
   const { Catalogue } = await import("../dashboard/catalogue.js");
   const { isLoopback, newToken, startServer } = await import("../dashboard/server.js");
   const { host, port } = options;
+  if (port !== undefined && port > 65_535)
+    throw new IstaError("USAGE", `--port: expected a number of at most 65535, got ${port}`);
   // Whoever reaches the address from elsewhere must know something that nobody can guess.
   const token = options.token ?? (isLoopback(host) ? null : newToken());
   if (token !== null && !/^[\w-]{8,}$/.test(token))

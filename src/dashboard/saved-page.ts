@@ -37,7 +37,12 @@ function drawingsOf(folder: string, points: readonly Point[]): Record<number, st
 
 function savedRun(run: RunFacts): SavedPage["runs"][string] {
   const points = allPoints(run.folder);
-  return { detail: run.detail(), points, cells: drawingsOf(run.folder, points) };
+  return {
+    detail: run.detail(),
+    points,
+    cells: drawingsOf(run.folder, points),
+    finalCells: drawCells(run.folder, null, null),
+  };
 }
 
 const policyHash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;

@@ -78,8 +78,9 @@ function ownNames(host: string): string[] {
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 const isSame = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b));
 
+/** Null where there is no text, NaN for one that is no number of an epoch. */
 const wholeNumber = (text: string | null): number | null =>
-  text !== null && /^\d{1,6}$/.test(text) ? Number(text) : null;
+  text === null ? null : /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
 
 function cookieOf({ headers: { cookie = "" } }: IncomingMessage, name: string): string {
   const pair = cookie.split(/; */).find((one) => one.startsWith(`${name}=`));
@@ -136,8 +137,8 @@ export async function startServer({ catalogue, host, port, token }: ServerOption
     if (url.pathname === "/api/cells.svg") {
       catalogue.refresh(5);
       const run = catalogue.runs.get(query.get("run") ?? "");
-      const svg =
-        run && drawCells(run.folder, wholeNumber(query.get("epoch")), wholeNumber(query.get("before")));
+      const [epoch, before] = ["epoch", "before"].map((name) => wholeNumber(query.get(name)));
+      const svg = run && !Number.isNaN(epoch) ? drawCells(run.folder, epoch, before) : null;
       if (!svg) throw new Refusal(404, "there are no cells of this run and epoch");
       // Opened by itself it may have its own style and nothing else.
       const policy = "default-src 'none'; style-src 'unsafe-inline'";

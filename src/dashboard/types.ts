@@ -115,6 +115,8 @@ export interface SavedPage {
         readonly points: readonly Point[];
         /** Drawings by epoch; an epoch that is missing has the one before it. */
         readonly cells: Readonly<Record<number, string>>;
+        /** Of the cells that it ended with. */
+        readonly finalCells: string | null;
       }
     >
   >;

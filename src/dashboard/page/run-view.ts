@@ -12,7 +12,15 @@ import {
 import { make, setText, type View } from "./elements.js";
 import { CellsBlock, CodesBlock, StripsBlock } from "./search-view.js";
 import type { ShownRun, Source } from "./source.js";
-import { movement, outcome, overfitting, progress, secondsLeftNow, type Verdict } from "./verdicts.js";
+import {
+  choosesInTheEnd,
+  movement,
+  outcome,
+  overfitting,
+  progress,
+  secondsLeftNow,
+  type Verdict,
+} from "./verdicts.js";
 
 /** Epochs before which another phase begins. */
 const phaseMarks = (points: readonly Point[]): { epoch: number; words: string }[] =>
@@ -179,7 +187,9 @@ export class RunView implements View {
     const { epoch, phase } = points[at];
     setText(this.sliderWords, `${epoch + 1} · ${phase}${this.place === null ? " (latest)" : ""}`);
     this.slider.setAttribute("aria-valuetext", `epoch ${epoch + 1}`);
-    this.cells?.set(points, at);
+    const row = this.source.rows.get(this.id);
+    if (row !== undefined && choosesInTheEnd(row)) this.cells?.setFinal();
+    else this.cells?.set(points, at);
     this.strips?.point(at);
     // The cursor of the charts is the reader's as long as the last epoch is shown.
     this.curves.point(this.place);
@@ -212,7 +222,7 @@ export class RunView implements View {
     if (this.space === name) return;
     this.space = name;
     this.cells = new CellsBlock(this.source, this.id, detail.space);
-    if (detail.space !== null) {
+    if (detail.space !== null && !choosesInTheEnd(detail.row)) {
       this.strips = new StripsBlock(detail.space, (place) => this.pick(place));
       this.codes = new CodesBlock(detail.space);
       this.searchPart.append(this.strips.element);

@@ -38,6 +38,21 @@ export class CellsBlock {
     });
   }
 
+  /** Shows the cells that the run ended with, which no epoch has. */
+  setFinal(): void {
+    if (this.shown === "final") return;
+    this.shown = "final";
+    this.show(this.source.cells(this.id, null, false));
+    this.image.alt = "the cells that were chosen in the end";
+    setText(this.words, "Chosen in the end");
+  }
+
+  private show(address: string | null): void {
+    this.none.hidden = address !== null;
+    this.image.hidden = address === null;
+    if (address !== null) this.image.src = address;
+  }
+
   /** @param place of the epoch among the points */
   set(points: readonly Point[], place: number): void {
     const [before, point] = [points[place - 1], points[place]];
@@ -46,10 +61,7 @@ export class CellsBlock {
     const key = JSON.stringify([point.epoch, now, earlier]);
     if (key === this.shown) return;
     this.shown = key;
-    const address = this.source.cells(this.id, point.epoch, before !== undefined);
-    this.none.hidden = address !== null;
-    this.image.hidden = address === null;
-    if (address !== null) this.image.src = address;
+    this.show(this.source.cells(this.id, point.epoch, before !== undefined));
     this.image.alt = this.inWords(now);
     setText(this.words, this.changeWords(point.epoch, earlier, now));
   }

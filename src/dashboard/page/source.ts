@@ -20,8 +20,11 @@ export interface Source {
   readonly ready: boolean;
   /** Says which runs are shown. */
   show(ids: readonly string[], detailed: boolean): void;
-  /** Address of the drawing of the cells after an epoch (from 0), what is new since the one before ringed; null where there is none. */
-  cells(id: string, epoch: number, hasBefore: boolean): string | null;
+  /**
+   * Address of the drawing of the cells after an epoch (from 0; null: of those that the run ended with), what is new since the
+   * one before ringed; null where there is none.
+   */
+  cells(id: string, epoch: number | null, hasBefore: boolean): string | null;
   table(id: string): Promise<StudyTable>;
 }
 
@@ -46,13 +49,13 @@ class SavedSource implements Source {
 
   show(): void {}
 
-  cells(id: string, epoch: number): string | null {
-    const drawings = this.page.runs[id]?.cells ?? {};
-    for (let at = epoch; at >= 0; at--) {
-      const svg = drawings[at];
-      if (svg !== undefined) return `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
-    }
-    return null;
+  cells(id: string, epoch: number | null): string | null {
+    const { cells = {}, finalCells = null } = this.page.runs[id] ?? {};
+    const before = Object.keys(cells)
+      .map(Number)
+      .filter((at) => at <= (epoch ?? Number.POSITIVE_INFINITY));
+    const svg = epoch === null ? finalCells : cells[Math.max(...before)];
+    return svg ? `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}` : null;
   }
 
   async table(id: string): Promise<StudyTable> {
@@ -135,9 +138,9 @@ class LiveSource implements Source {
     this.received = Date.now();
   }
 
-  cells(id: string, epoch: number, hasBefore: boolean): string {
-    const query = new URLSearchParams({ run: id, epoch: String(epoch) });
-    if (hasBefore) query.set("before", String(epoch - 1));
+  cells(id: string, epoch: number | null, hasBefore: boolean): string {
+    const query = new URLSearchParams(epoch === null ? { run: id } : { run: id, epoch: String(epoch) });
+    if (hasBefore && epoch !== null) query.set("before", String(epoch - 1));
     return `/api/cells.svg?${query}`;
   }
 

@@ -35,6 +35,9 @@ const plural = (count: number, one: string): string => `${count} ${one}${count =
 /** Each epoch trains a network of its own in these. */
 const separateNetworks = ["ista-trials", "random"];
 
+/** Nothing is chosen in these before the last epoch is over. */
+export const choosesInTheEnd = (row: RunRow): boolean => row.method === "spos";
+
 /** Epochs at the end in which a change counts as moving. */
 const recent = (count: number): number => Math.max(3, Math.ceil(count / 10));
 
@@ -83,9 +86,14 @@ function trainingMoves(points: readonly Point[]): Verdict {
 }
 
 /** Whether the search changes its answer, or the training lowers its loss. */
-export function movement({ kind, state }: RunRow, points: readonly Point[]): Verdict {
+export function movement(row: RunRow, points: readonly Point[]): Verdict {
+  const { kind, state } = row;
   if (points.length === 0)
     return { title: "Is it moving?", words: "No epoch is over yet", note: "", tone: "plain" };
+  if (kind === "search" && choosesInTheEnd(row)) {
+    const note = "Cells are chosen after the last epoch, among the networks that share its weights.";
+    return { ...trainingMoves(points), note };
+  }
   const searched = points.filter((point) => answerOf(point) !== undefined);
   return kind === "search" && searched.length > 0
     ? searchMoves(searched, state === "running")
