@@ -46,10 +46,12 @@ async function serve(command: Command, roots: readonly string[], options: DashOp
     if (port !== undefined) throw error;
     return startServer({ ...wanted, port: 0 });
   });
+  // Before its address is out, after which anybody may end it.
+  const end = ended(options.withParent === true);
   if (wantsJson(command)) process.stdout.write(`${JSON.stringify({ address: server.address })}\n`);
   else process.stdout.write(`${server.address}\n`);
   if (!wantsQuiet(command)) for (const line of explanation(roots, host, token)) process.stderr.write(line);
-  await ended(options.withParent === true);
+  await end;
   await server.close();
 }
 
