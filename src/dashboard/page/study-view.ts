@@ -93,6 +93,8 @@ export class StudyView implements View {
   private readonly runs = make("p", { class: "tools" });
   private shown = "";
   private asked = Number.NEGATIVE_INFINITY;
+  /** What changes between two looks is seen at the next one. */
+  private readonly timer = window.setInterval(() => this.update(), refreshMilliseconds);
 
   constructor(
     private readonly source: Source,
@@ -113,7 +115,7 @@ export class StudyView implements View {
       this.runs.replaceChildren(make("span", { class: "note" }, text), own.length < 2 ? "" : link);
     }
     const now = performance.now();
-    if (now - this.asked < refreshMilliseconds) return;
+    if (now - this.asked < refreshMilliseconds / 2) return;
     this.asked = now;
     this.source.table(this.id).then(
       (table) => this.show(table),
@@ -130,5 +132,7 @@ export class StudyView implements View {
     );
   }
 
-  close(): void {}
+  close(): void {
+    clearInterval(this.timer);
+  }
 }
