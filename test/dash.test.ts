@@ -87,7 +87,9 @@ function writeRun(folder: string, epochs: number, { seed = 0, arch = "" } = {}):
     }),
   );
   fs.writeFileSync(join(folder, "metrics.jsonl"), `${lines.join("\n")}\n`);
-  if (kind === "search") write("genotypes/epoch-000.json", genotype);
+  if (kind === "search")
+    for (let epoch = 0; epoch < epochs; epoch++)
+      write(`genotypes/epoch-${String(epoch).padStart(3, "0")}.json`, genotype);
 }
 
 describe("dash as a command", () => {
@@ -374,6 +376,7 @@ describe.skipIf(chromium === null)("in Chromium", () => {
     expect(frames[30]).toBeLessThan(100);
     quiet();
     await dash.end();
+    fs.rmSync(at("many"), { recursive: true });
   });
 });
 

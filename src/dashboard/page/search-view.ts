@@ -267,7 +267,7 @@ export class StripsBlock {
 
   constructor(space: SpaceInfo, onPick: (place: number) => void) {
     const note =
-      "A column for each epoch, two rows of one node for its two connections or as many as it keeps; numbers are the earlier nodes. Still colours: the search has settled.";
+      "A column for each epoch, a row for each connection that a node keeps; the number is the earlier node, a line below means frozen. Still colours: the search has settled.";
     this.answer = new Strips("What it would end with", note, space, onPick);
     this.tried = new Strips("What it tried", "The network that was trained in each epoch.", space, onPick);
     this.element = make("div", {}, this.answer.element, this.tried.element);

@@ -164,7 +164,8 @@ class GroupStrip {
     }
     context.textAlign = "center";
     for (const row of this.rows)
-      for (const place of this.points.keys()) this.drawCell(context, row, place, cell, card);
+      for (let place = 0; place < this.points.length; place += this.lasts(row, place))
+        this.drawStretch(context, row, place, cell, card);
     const { place } = this;
     if (place !== null && place < this.points.length) {
       context.strokeStyle = ink;
@@ -173,7 +174,8 @@ class GroupStrip {
     }
   }
 
-  private drawCell(
+  /** Epochs in which a row does not change, as one rectangle. */
+  private drawStretch(
     context: CanvasRenderingContext2D,
     row: Row,
     place: number,
@@ -185,25 +187,23 @@ class GroupStrip {
     const [operation, from] = this.space.choices[row.choice].candidates[candidate] ?? [0, 0];
     const { fill, ink } = this.space.operations[operation];
     const x = labelWidth + place * cell;
+    const count = this.lasts(row, place);
     context.fillStyle = fill;
-    // A little wider, so that no seam shows between cells of one colour.
-    context.fillRect(x, row.top, cell + 0.5, rowHeight - 1);
-    if (this.changedAt(row, place)) {
+    context.fillRect(x, row.top, count * cell, rowHeight - 1);
+    if (place > 0) {
       // Seen also where only the earlier node is another one.
       context.fillStyle = card;
       context.fillRect(x - 0.75, row.top, 1.5, rowHeight - 1);
     }
-    if (this.points[place].choices?.[row.choice]?.frozen === true) {
-      context.fillStyle = ink;
-      context.fillRect(x, row.top + rowHeight - 3, cell + 0.5, 2);
-    }
-    const isFirst = place === 0 || this.changedAt(row, place);
-    if (cell >= cellWithNumber || (isFirst && this.lasts(row, place) * cell >= cellWithNumber)) {
-      if (cell < cellWithNumber && !isFirst) return;
-      context.fillStyle = ink;
-      const centre = cell >= cellWithNumber ? x + cell / 2 : x + 7;
-      context.fillText(String(from), centre, row.top + rowHeight / 2);
-    }
+    context.fillStyle = ink;
+    for (let at = place; at < place + count; at++)
+      if (this.points[at].choices?.[row.choice]?.frozen === true)
+        context.fillRect(labelWidth + at * cell, row.top + rowHeight - 3, cell, 2);
+    const middle = row.top + rowHeight / 2;
+    if (cell >= cellWithNumber)
+      for (let at = place; at < place + count; at++)
+        context.fillText(String(from), labelWidth + (at + 0.5) * cell, middle);
+    else if (count * cell >= cellWithNumber) context.fillText(String(from), x + 7.5, middle);
   }
 
   /** Epochs from a place on in which a row does not change. */

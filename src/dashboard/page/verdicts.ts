@@ -220,8 +220,10 @@ export function outcome(row: RunRow, detail: RunDetail | null, points: readonly 
   if (row.testAccuracy !== null)
     return { title, words: `${formatPercent(row.testAccuracy)} of the test images`, note, tone: "good" };
   const ended = detail?.summary?.validationAccuracy;
-  if (separateNetworks.includes(row.method ?? "") && typeof ended === "number" && best !== null) {
-    const top = `Best trial ${formatPercent(best.value, 1)} (epoch ${best.epoch + 1}).`;
+  // Epochs are of other networks than the one that was chosen.
+  const ofOthers = separateNetworks.includes(row.method ?? "") || choosesInTheEnd(row);
+  if (ofOthers && typeof ended === "number" && best !== null) {
+    const top = `Best epoch: ${formatPercent(best.value, 1)} (${best.epoch + 1}).`;
     const words = `${formatPercent(ended, 1)} of the held-out images`;
     return { title, words, note: `${note} · ${top}`, tone: "plain" };
   }
