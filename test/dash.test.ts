@@ -1,4 +1,5 @@
 // The dashboard in a real browser: a run that goes on while the page is open, comebacks, what it may not do, the page as a file.
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -303,6 +304,31 @@ describe.skipIf(chromium === null)("in Chromium", () => {
     await dash.end();
   });
 
+  it("shows a study as its report has it", async () => {
+    const names = ["--methods", "ista-two-stage,random", "--seeds", "0,1", "--epochs", "8", "--quiet"];
+    succeed(call("study", ...small, ...names, "--limit-train", "64", "--out", "studies/both"));
+    const report = json("study", "report", "studies/both");
+    const dash = await serve("studies", "--port", "0");
+    address = dash.address;
+    await page.goto(address);
+    await page.click("text=Study both");
+    await page.waitForSelector("table.figures");
+    const [arms] = await page.locator("table.figures").all();
+    const rows = await Promise.all(
+      (await arms.locator("tbody tr").all()).map((row) => row.locator("th, td").allTextContents()),
+    );
+    expect(rows.map(([arm, count, mean]) => [arm, count, mean])).toEqual(
+      report.arms.map(({ arm, count, mean }: { arm: string; count: number; mean: number }) => [
+        ...[arm, String(count), mean.toFixed(2)],
+      ]),
+    );
+    await page.click("text=Lay its runs over each other");
+    await page.waitForSelector(".chart canvas");
+    expect(await page.locator(".groups li").count()).toBe(2);
+    quiet();
+    await dash.end();
+  });
+
   it("as one file opens from the disk with the same runs, and asks for nothing", async () => {
     writeRun(at("hostile/evil"), 3, { arch: `</script><script>alert(1)</script>` });
     const { file } = json("dash", "--save", "page.html", "live/first", "hostile");
@@ -380,6 +406,17 @@ describe.skipIf(chromium === null)("in Chromium", () => {
   });
 });
 
-it("a page can be made without a browser", () => {
-  expect(succeed(call("dash", "--help"))).toContain("--save");
+it("a saved page allows its own scripts by their digests, and no name ends them", () => {
+  writeRun(at("names/evil"), 3, { arch: "</script><script>alert(1)</script>" });
+  succeed(call("dash", "--save", "names.html", "names"));
+  const html = fs.readFileSync(at("names.html"), "utf8");
+  const [, policy] = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(html)!;
+  const scripts = [...html.matchAll(/<script([^>]*)>([^]*?)<\/script>/g)].filter(
+    ([, kind]) => !kind.includes("json"),
+  );
+  expect(scripts).toHaveLength(2);
+  for (const [, , text] of scripts)
+    expect(policy).toContain(`'sha256-${createHash("sha256").update(text).digest("base64")}'`);
+  expect(policy).toMatch(/^default-src 'none'; img-src data:; /);
+  expect(html).not.toContain("<script>alert");
 });
