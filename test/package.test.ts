@@ -86,6 +86,8 @@ describe.skipIf(reason !== null)("the installed package", () => {
       "onnxruntime computes the engine's logits",
     );
     expect(call("export", "trained", "--format", "page", "--out", "page").status).toBe(0);
+    expect(call("dash", "--save", "trained.html", "trained").status).toBe(0);
+    expect(readFileSync(join(folder, "trained.html"), "utf8")).toContain("uPlot");
     rmSync(place, { recursive: true });
   });
 

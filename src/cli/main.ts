@@ -6,6 +6,7 @@ import { loadPlugin, pluginsIn } from "../methods/plugins.js";
 import { registerArch } from "./arch.js";
 import { registerBench } from "./bench.js";
 import { registerConfig } from "./config.js";
+import { registerDash } from "./dash.js";
 import { registerData } from "./data.js";
 import { registerDemo } from "./demo.js";
 import { registerDoctor } from "./doctor.js";
@@ -31,7 +32,7 @@ import { registerTrain } from "./train.js";
 const commandGroups = {
   "From pictures to a network:": ["demo", "search", "train"],
   "Using a network:": ["eval", "predict", "export"],
-  "Cells, data and runs:": ["arch", "data", "runs", "study"],
+  "Cells, data and runs:": ["arch", "data", "runs", "study", "dash"],
   "This program:": ["setup", "config", "bench", "doctor"],
 };
 
@@ -58,6 +59,7 @@ export function buildProgram(): Command {
   registerData(program);
   registerRuns(program);
   registerStudy(program);
+  registerDash(program);
   registerConfig(program);
   registerBench(program);
   registerDoctor(program);

@@ -19,11 +19,14 @@ import { needsNoOutput, note, printResult, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
 import { Progress } from "./progress.js";
+import { type RunDash, startRunDash } from "./run-dash.js";
 
 /** Adds the flags of a kind of run, its place, and `--resume`. */
 export function addRunOptions(command: Command, kind: RunKind): Command {
   addLocationOptions(addConfigOptions(command, kind));
-  return command.option("--resume <run>", "go on with a run directory from its last checkpoint");
+  return command
+    .option("--resume <run>", "go on with a run directory from its last checkpoint")
+    .option("--dash", "a page in the browser that shows the run while it goes on; see `ista-nas dash`");
 }
 
 /** @throws IstaError CONFIG_*, USAGE */
@@ -87,6 +90,7 @@ export async function carryOut(
   const interruption = new Interruption((signal) => {
     progress.warn(`${signal}: the present step is finished and saved; once more ends at once`);
   });
+  const dash = startedDash(command, progress);
   try {
     await prepareEngine();
     const { runEvents } = await import("../course/events.js");
@@ -102,7 +106,19 @@ export async function carryOut(
   } finally {
     progress.clear();
     interruption.close();
+    dash?.close();
   }
+}
+
+/** The dashboard where it was asked for; its address is told as soon as it is known. */
+function startedDash(command: Command, progress: Progress): RunDash | null {
+  const options = command.opts<RunLocation & { resume?: string; dash?: boolean }>();
+  if (options.dash !== true) return null;
+  const dash = startRunDash(options);
+  dash.address.then((address) => {
+    if (address !== null) progress.log(`dashboard: ${address}`);
+  });
+  return dash;
 }
 
 /** Shows what happens. @returns how it ended */

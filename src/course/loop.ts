@@ -298,6 +298,8 @@ export async function runCourse(
     position.totalSeconds += seconds() - started;
     const record = {
       epoch: position.epoch,
+      // As known now: a one-stage search that ends early makes it fewer.
+      epochs: course.epochCount,
       phase,
       loss: figures.loss,
       accuracy: figures.accuracy,

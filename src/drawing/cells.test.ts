@@ -120,6 +120,27 @@ test("every connection is labelled, with its stride", () => {
   expect(labels).toHaveLength(16 + 7);
 });
 
+test("connections that the architecture before did not have are ringed, and no others", () => {
+  const { space, selection } = published("ISTA_twostage");
+  const before = selection.map((kept, choice) => {
+    if (choice !== 1 && choice !== 6) return kept;
+    const [, other] = kept;
+    const free = space.choices[choice].candidates.findIndex((_, index) => !kept.includes(index));
+    return [free, other].sort((a, b) => a - b);
+  });
+  const rings = (svg: string): number => svg.match(/<rect class="new"/g)?.length ?? 0;
+  expect(rings(drawSvg({ space, selection }))).toBe(0);
+  expect(rings(drawSvg({ space, selection }, { before: selection }))).toBe(0);
+  const svg = drawSvg({ space, selection }, { before });
+  expect(rings(svg)).toBe(2);
+  const ringed = [...svg.matchAll(/<rect class="new"[^>]*\/><rect[^>]*\/><text class="op"[^>]*>([^<]*)</g)];
+  const labels = [1, 6].map((choice) => space.choices[choice].candidates[selection[choice][0]].operation);
+  expect(ringed.map(([, label]) => label.replace(" /2", ""))).toEqual(
+    labels.map((operation) => operationLook(operation).label),
+  );
+  expect(svg).toContain("ringed: new");
+});
+
 test("labels stand out from their pills, and dark mode changes panel and ink together", () => {
   const luminance = (colour: string): number => {
     const [r, g, b] = [1, 3, 5].map((i) => {

@@ -3,7 +3,7 @@
 import { printable } from "../base/terminal.js";
 import { operationLook } from "../space/operation.js";
 import type { CellSketch, TerminalLabel } from "../space/sketch.js";
-import type { Architecture } from "../space/space.js";
+import type { Architecture, Selection } from "../space/space.js";
 import { type DrawnCell, type DrawnConnection, layoutCell, metrics, type Point } from "./layout.js";
 
 /** Text for between tags of an SVG document. */
@@ -34,11 +34,14 @@ function path(course: readonly Point[]): string {
   return parts.join("");
 }
 
-function pill(at: Point, operation: string, suffix: string): string {
+function pill(at: Point, operation: string, suffix: string, isNew = false): string {
   const { label, colour } = operationLook(operation);
   const { fill, ink } = colour;
   const { pillWidth: width, pillHeight: height } = metrics;
   return [
+    isNew
+      ? `<rect class="new" x="${number(at.x - 3)}" y="${number(at.y - height / 2 - 3)}" width="${width + 6}" height="${height + 6}" rx="${height / 2 + 3}"/>`
+      : "",
     `<rect x="${number(at.x)}" y="${number(at.y - height / 2)}" width="${width}" height="${height}" rx="${height / 2}" fill="${fill}"/>`,
     `<text class="op" x="${number(at.x + width / 2)}" y="${number(at.y + 4.3)}" fill="${ink}">${escapeXml(label)}${suffix}</text>`,
   ].join("");
@@ -53,17 +56,21 @@ function terminal(centre: Point, { text, subscript }: TerminalLabel): string {
   ].join("");
 }
 
-function drawCell(cell: DrawnCell, sketch: CellSketch): string {
+/** @param before the cell that this one is compared with: connections that it does not have are marked */
+function drawCell(cell: DrawnCell, sketch: CellSketch, before?: CellSketch): string {
   const lines: string[] = [];
   const front: string[] = [];
   for (const { outputCourse } of cell.nodes)
     if (outputCourse !== null) lines.push(`<path class="out" d="${path(outputCourse)}"/>`);
-  for (const node of cell.nodes) {
+  for (const [index, node] of cell.nodes.entries()) {
+    const earlier = before?.nodes[index].connections;
     for (const connection of node.connections) {
-      const { fill } = operationLook(connection.operation).colour;
+      const { operation, from } = connection;
+      const isNew = earlier?.some((one) => one.operation === operation && one.from === from) === false;
+      const { fill } = operationLook(operation).colour;
       lines.push(`<path class="edge" stroke="${fill}" d="${path(connection.course)}"/>`);
       lines.push(`<path class="edge" stroke="${fill}" d="${joinPath(connection, node.centre)}"/>`);
-      front.push(pill(connection.pill, connection.operation, connection.suffix));
+      front.push(pill(connection.pill, operation, connection.suffix, isNew));
     }
     const { x, y } = node.centre;
     front.push(`<circle class="node" cx="${number(x)}" cy="${number(y)}" r="${metrics.nodeRadius}"/>`);
@@ -84,9 +91,9 @@ text{font-family:system-ui,-apple-system,"Segoe UI","Helvetica Neue",Arial,"Deja
 .op{font-size:12px;font-weight:600}.sub{font-size:10px}.name{fill:#1c2128;font-weight:600}
 .title{fill:#1c2128;font-size:16px;font-weight:700;text-anchor:start}.note{fill:#59636e;text-anchor:start}
 .panel{fill:#ffffff;stroke:#d1d9e0}.end{fill:#eef1f4;stroke:#59636e;stroke-width:1.4}.node{fill:#ffffff;stroke:#1c2128;stroke-width:1.8}
-.edge{fill:none;stroke-width:2.4}.out{fill:none;stroke:#9aa4af;stroke-width:1.4;stroke-dasharray:2 4;stroke-linecap:round}
+.edge{fill:none;stroke-width:2.4}.new{fill:none;stroke:#1c2128;stroke-width:2.6}.out{fill:none;stroke:#9aa4af;stroke-width:1.4;stroke-dasharray:2 4;stroke-linecap:round}
 @media (prefers-color-scheme:dark){.panel{fill:#161b22;stroke:#3d444d}.name,.title{fill:#e6edf3}.note{fill:#9198a1}
-.end{fill:#262c36;stroke:#9198a1}.node{fill:#161b22;stroke:#e6edf3}.out{stroke:#6e7681}}
+.new{stroke:#e6edf3}.end{fill:#262c36;stroke:#9198a1}.node{fill:#161b22;stroke:#e6edf3}.out{stroke:#6e7681}}
 `;
 
 const margin = 28;
@@ -121,6 +128,8 @@ function drawLegend(
 export interface DrawingOptions {
   /** A line above the cells, such as the name of the run. */
   readonly title?: string;
+  /** The architecture before, of the same space: connections that it did not have are ringed. */
+  readonly before?: Selection;
 }
 
 /** What the lines of the drawing mean. */
@@ -138,7 +147,12 @@ function legendNote(cells: readonly CellSketch[]): string {
  */
 export function drawSvg({ space, selection }: Architecture, options: DrawingOptions = {}): string {
   const sketches = space.sketch(selection);
-  const cells = sketches.map((sketch) => ({ sketch, cell: layoutCell(sketch) }));
+  const earlier = options.before === undefined ? [] : space.sketch(options.before);
+  const cells = sketches.map((sketch, index) => ({
+    sketch,
+    cell: layoutCell(sketch),
+    before: earlier.at(index),
+  }));
   const inner = Math.max(...cells.map(({ cell }) => cell.width), 560);
   const width = inner + 2 * margin;
   const body: string[] = [];
@@ -149,11 +163,11 @@ export function drawSvg({ space, selection }: Architecture, options: DrawingOpti
     );
     top += titleHeight - 12;
   }
-  for (const { sketch, cell } of cells) {
+  for (const { sketch, cell, before } of cells) {
     body.push(
       `<text class="title" x="${margin}" y="${top + 8}">${escapeXml(sketch.title)}<tspan class="note" font-size="13" font-weight="400" dx="10">${escapeXml(sketch.note)}</tspan></text>`,
       `<g transform="translate(${number(margin + (inner - cell.width) / 2)} ${number(top + titleHeight)})">`,
-      drawCell(cell, sketch),
+      drawCell(cell, sketch, before),
       "</g>",
     );
     top += titleHeight + cell.height + margin + 12;
@@ -163,7 +177,12 @@ export function drawSvg({ space, selection }: Architecture, options: DrawingOpti
   );
   const order = space.choices.flatMap(({ candidates }) => candidates.map(({ operation }) => operation));
   const used = [...new Set(order)].filter((operation) => chosen.includes(operation));
-  const legend = drawLegend(used, legendNote(sketches), inner, top);
+  const legend = drawLegend(
+    used,
+    `${legendNote(sketches)}${options.before === undefined ? "" : " · ringed: new"}`,
+    inner,
+    top,
+  );
   const height = top + legend.height + margin / 2;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${number(width)}" height="${number(height)}" viewBox="0 0 ${number(width)} ${number(height)}" role="img">
 <title>${escapeXml(options.title ?? sketches.map(({ title }) => title).join(", "))}</title>

@@ -20,7 +20,7 @@ import {
   type StudyPlan,
 } from "./plan.js";
 
-const studyFileName = "study.json";
+export const studyFileName = "study.json";
 
 const studySchema = planSchema.extend({
   formatVersion: z.int(),

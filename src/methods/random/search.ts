@@ -143,6 +143,7 @@ export class RandomSearch implements Search {
       genotype: space.toGenotype(trained),
       parameters: params,
       multiplyAdds: multAdds,
+      answer: space.toGenotype(this.selection),
     };
     // Accuracies of different networks: there are no best weights of the run.
     return { record, lines, ranked: false };
