@@ -23,4 +23,4 @@ it("has a page for what each sub-path exports", () => {
     expect(read(`modules/${module}.html`), module).toContain(name);
   expect(read("functions/index.recover.html")).toContain("SPARSE_INPUT");
   expect(read("index.html")).toContain("sparse-classification.mjs");
-});
+}, 600_000);

@@ -141,7 +141,7 @@ describe("the program of each sub-path", () => {
     expect([...programs.values()].sort()).toEqual(readdirSync(join(packageFolder, "examples/programs")));
     for (const [path, file] of programs)
       expect(read(`examples/programs/${file}`)).toContain(`from "${path}"`);
-  });
+  }, 240_000);
 
   it("ista-nas: a network is trained, measured and exported", () => {
     const output = program("train-and-use.mjs");
@@ -150,7 +150,7 @@ describe("the program of each sub-path", () => {
     const [, file, difference] = /^onnx: (\S+), checked on 16 images, differs by (\S+)$/m.exec(output)!;
     expect(existsSync(file)).toBe(true);
     expect(Number(difference)).toBeLessThan(1e-4);
-  });
+  }, 240_000);
 
   it("ista-nas/sparse: images are classified by sparse codes", () => {
     const output = program("sparse-classification.mjs");
@@ -158,7 +158,7 @@ describe("the program of each sub-path", () => {
     const [, used, all] = /^images in a code: ([\d.]+) of (\d+)$/m.exec(output)!;
     expect(Number(all)).toBe(200);
     expect(Number(used)).toBeLessThan(40);
-  });
+  }, 240_000);
 
   it("ista-nas/space: architectures are counted as the command line counts them", () => {
     const output = program("sizes.mjs");
@@ -168,7 +168,7 @@ describe("the program of each sub-path", () => {
     const [, within] = /^within 250000 parameters: (\d+) of 1000 random/m.exec(output)!;
     expect(Number(within)).toBeGreaterThan(0);
     expect(Number(within)).toBeLessThan(1000);
-  });
+  }, 240_000);
 
   it("ista-nas/spaces: a space of one's own is searched", () => {
     const output = program("small-space.mjs");
@@ -177,7 +177,7 @@ describe("the program of each sub-path", () => {
     expect(new Set(["max_pool_3x3", "skip_connect", "sep_conv_3x3", ...found]).size).toBe(3);
     // Three operations on each of 2 + 3 + 4 + 5 edges, in two kinds of cells.
     expect(output).toMatch(/^tried: \d+ of 84 connections$/m);
-  });
+  }, 240_000);
 
   it("ista-nas/methods: methods search the same images", () => {
     const output = program("compare-methods.mjs");
