@@ -11,6 +11,7 @@ const compiled = dirname(fileURLToPath(import.meta.url));
 
 /** The modules of the page, by their places below dist/src/dashboard; each uses only those before it. */
 const moduleNames = [
+  "../base/terminal",
   "../base/format",
   ...[
     "verdicts",
