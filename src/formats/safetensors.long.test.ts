@@ -6,7 +6,7 @@ import { afterAll, expect, it } from "vitest";
 import { mutate } from "../../test/support/mutate.js";
 import { IstaError } from "../base/errors.js";
 import { RandomStream } from "../base/random.js";
-import { readSafetensors, type StoredTensor, writeSafetensors } from "./safetensors.js";
+import { checksumKey, readSafetensors, type StoredTensor, writeSafetensors } from "./safetensors.js";
 
 const folder = fs.mkdtempSync(join(tmpdir(), "ista-nas-fuzz-"));
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -35,10 +35,15 @@ it("12,000 damaged files", () => {
   ]);
   writeSafetensors(path, tensors, { format: "pt" });
   const original = fs.readFileSync(path);
+  // Under another name its checksum is a text like others, as in files of other programs.
+  const unchecked = Buffer.from(
+    original.toString("latin1").replace(checksumKey, "ista-nas.sha255"),
+    "latin1",
+  );
   const outcomes = new Map<string, number>();
   let slowest = 0;
   for (let trial = 0; trial < 12_000; trial++) {
-    const bytes = damage(original, trial);
+    const bytes = damage(trial % 2 === 0 ? original : unchecked, trial);
     fs.writeFileSync(path, bytes);
     const begun = performance.now();
     let outcome = "read";
@@ -59,6 +64,7 @@ it("12,000 damaged files", () => {
   expect(slowest).toBeLessThan(2000);
   for (const code of [
     "read",
+    "SAFETENSORS_CHECKSUM",
     "SAFETENSORS_TRUNCATED",
     "SAFETENSORS_HEADER",
     "SAFETENSORS_DTYPE",
