@@ -411,7 +411,7 @@ it("a saved page allows its own scripts by their digests, and no name ends them"
   succeed(call("dash", "--save", "names.html", "names"));
   const html = fs.readFileSync(at("names.html"), "utf8");
   const [, policy] = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(html)!;
-  const scripts = [...html.matchAll(/<script([^>]*)>([^]*?)<\/script>/g)].filter(
+  const scripts = [...html.matchAll(/<script([^>]*)>([\s\S]*?)<\/script>/g)].filter(
     ([, kind]) => !kind.includes("json"),
   );
   expect(scripts).toHaveLength(2);
