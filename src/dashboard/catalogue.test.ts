@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { packageFolder } from "../base/package.js";
 import { darts } from "../space/darts/space.js";
 import { Catalogue } from "./catalogue.js";
 import { pointOf } from "./points.js";
@@ -74,6 +75,18 @@ describe("Catalogue", () => {
     const [a, b, c] = ["a", "b", "c"].map((id) => catalogue.runs.get(id)!.row().group);
     expect(a).toBe(b);
     expect(c).not.toBe(a);
+  });
+
+  it("knows runs of the first versions", () => {
+    const old = join(packageFolder, "test/golden/old-run");
+    const catalogue = new Catalogue([old]);
+    catalogue.refresh();
+    const rows = ["one-stage", "two-stage"].map((id) => catalogue.runs.get(id)!.row());
+    const lengths = rows.map(({ id }) => JSON.parse(fs.readFileSync(join(old, id, "config.json"), "utf8")));
+    expect(rows).toMatchObject([
+      { method: "ista-one-stage", epochs: lengths[0].epochs + lengths[0].trainEpochs },
+      { method: "ista-two-stage", epochs: lengths[1].epochs },
+    ]);
   });
 
   it("lists damaged runs with what is wrong, and tells the time left by the clock", () => {

@@ -85,10 +85,18 @@ export class RunFacts {
 
   /** Of the whole run: as its last record says, or else its configuration. */
   private get epochs(): number | null {
-    const { epochs, trainEpochs } = this.config;
+    const { epochs, trainEpochs, mode } = this.config;
     const planned = finite(epochs);
-    const whole = planned === null ? null : planned + (finite(trainEpochs) ?? 0);
+    // The first versions gave every search epochs of training, which only one-stage searches have.
+    const trains = mode === undefined || mode === "one-stage";
+    const whole = planned === null ? null : planned + (trains ? (finite(trainEpochs) ?? 0) : 0);
     return finite(this.record?.epochs) ?? whole;
+  }
+
+  /** Of the first versions, which had two, called modes. */
+  private get oldMethod(): string | null {
+    const mode = text(this.config.mode);
+    return mode === null ? null : `ista-${mode}`;
   }
 
   private get epoch(): number {
@@ -133,7 +141,7 @@ export class RunFacts {
       kind: this.kind,
       state: this.state,
       problem: this.meta === null ? `${runFileName} cannot be read` : null,
-      method: text(this.config.method),
+      method: text(this.config.method ?? this.summary?.method) ?? this.oldMethod,
       space: text(this.config.space),
       seed: finite(this.meta?.seed),
       created: text(this.meta?.created),
