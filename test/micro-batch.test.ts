@@ -45,9 +45,9 @@ it.each([
 });
 
 it("parts are chosen by a run that would not fit, said, recorded, and kept when it goes on", () => {
-  // Some 20 MB an image: more than any machine of this size has, with hardly any images.
-  const batchSize = String(Math.ceil((1.5 * totalmem()) / 12e6));
-  const size = ["--cells", "20", "--channels", "36", "--limit-train", "8", "--prefetch", "0"];
+  // Some 0.85 MB an image: more than this machine has, with hardly any images.
+  const batchSize = String(Math.ceil((1.5 * totalmem()) / 0.8e6));
+  const size = ["--cells", "3", "--channels", "4", "--limit-train", "8", "--prefetch", "0"];
   const words = [...train, ...size, "--batch-size", batchSize, "--epochs", "1", "--out", "chosen"];
   const said = succeedWords(...words);
   const [, chosen] = /^batches of \d+ images would take about .* \(--micro-batch (\d+), about .*\)/m.exec(
@@ -62,7 +62,7 @@ it("parts are chosen by a run that would not fit, said, recorded, and kept when 
     `goes on with --micro-batch 4 instead of ${chosen}`,
   );
   expect(configOf("chosen").microBatch).toBe(4);
-});
+}, 240_000);
 
 /** What a call that must succeed says beside its result. */
 function succeedWords(...words: string[]): string {
