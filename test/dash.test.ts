@@ -220,7 +220,7 @@ describe.skipIf(chromium === null)("in Chromium", () => {
     expect(await page.locator(".chart canvas").count()).toBeGreaterThan(8);
     quiet();
     await dash.end();
-  });
+  }, 300_000);
 
   it("the slider shows the cells of an epoch and what is new in them, by keyboard as well", async () => {
     const dash = await serve("live", "--port", "0");
@@ -327,7 +327,7 @@ describe.skipIf(chromium === null)("in Chromium", () => {
     expect(await page.locator(".groups li").count()).toBe(2);
     quiet();
     await dash.end();
-  });
+  }, 300_000);
 
   it("as one file opens from the disk with the same runs, and asks for nothing", async () => {
     writeRun(at("hostile/evil"), 3, { arch: `</script><script>alert(1)</script>` });
