@@ -171,6 +171,10 @@ export class TrialSearch implements Search {
       // Where not even the first step works, no trial will.
       if (!(error instanceof IstaError && error.code === "RUN_DIVERGED") || this.figures === null)
         throw error;
+      const { figures } = this;
+      // Its weights are no numbers any more, and are needed for nothing.
+      this.startNetwork();
+      this.figures = figures;
       this.diverged = true;
     }
     return this.figures!;
@@ -198,7 +202,9 @@ export class TrialSearch implements Search {
     });
   }
 
-  evaluate(source: BatchSource, stop?: () => boolean): Promise<Evaluation | null> {
+  async evaluate(source: BatchSource, stop?: () => boolean): Promise<Evaluation | null> {
+    if (this.diverged)
+      return { count: source.exampleCount, loss: Number.NaN, top1: 0, top5: 0, confusion: [], seconds: 0 };
     return this.judged(this.depth, this.network, source, stop);
   }
 
