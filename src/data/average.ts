@@ -12,6 +12,9 @@ function factorOf({ height, width, preparation }: ImageSet, side: number): numbe
   return factors.find((factor) => Number.isInteger(factor) && factor >= 1) ?? null;
 }
 
+/** Whether images of the given side can be made of those of the set. */
+export const canAverageTo = (set: ImageSet, side: number): boolean => factorOf(set, side) !== null;
+
 /**
  * The set with images of the given side: every pixel is the mean of a square of pixels. A side that is not divisible by 4 has zeros around
  * it, as far as to the next one that is, before anything is averaged: as `preparePicture` does it.

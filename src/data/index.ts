@@ -1,7 +1,7 @@
 // What the data floor offers to the floors above.
 
 export { type Augmentation, noAugmentation } from "./augmentation.js";
-export { averagedSource, averagedTo } from "./average.js";
+export { averagedSource, averagedTo, canAverageTo } from "./average.js";
 export { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 export type { ColourJitter } from "./colour-jitter.js";
 export { contentsIdentity } from "./contents.js";

@@ -6,6 +6,7 @@ import { type SplitConfig, splitForRun, splitSeedOf } from "../course/sources.js
 import {
   averagedTo,
   type BatchSource,
+  canAverageTo,
   type ImageSet,
   isInMemory,
   limited,
@@ -100,8 +101,8 @@ function asTrained(set: ImageSet, { shape, preparation }: UsableModel, directory
   const { inputChannels, imageHeight, imageWidth } = shape;
   const fits = ({ height, width }: PixelSize): boolean => height === imageHeight && width === imageWidth;
   const side = preparation === undefined ? imageHeight : preparation.content.height / preparation.averaged;
-  const isSquare = set.height === set.width && imageHeight === imageWidth;
-  const images = fits(set) || !isSquare ? set : averagedTo(set, side, directory);
+  const canBe = imageHeight === imageWidth && canAverageTo(set, side);
+  const images = fits(set) || !canBe ? set : averagedTo(set, side, directory);
   if (set.channels === inputChannels && fits(images)) return images;
   throw new IstaError(
     "DATA_SIZE",
