@@ -15,7 +15,7 @@ export type { LossModel, Supports } from "./loss-model.js";
 export { fitLossModel, measure, rankScores } from "./loss-model.js";
 export type { Matrix } from "./matrix.js";
 export type { Measurement, MeasurementKind } from "./measurement.js";
-export { coherence, drawMeasurement } from "./measurement.js";
+export { coherence, drawMeasurement, withSharedKinds } from "./measurement.js";
 export type { Recovery, RecoveryMethod, RecoveryOptions, SolverName } from "./recovery.js";
 export { lassoSolvers, recover } from "./recovery.js";
 export { compressedGradient, searchWeights } from "./weights.js";

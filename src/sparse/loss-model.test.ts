@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { RandomStream } from "../base/random.js";
 import { fitLossModel, measure, rankScores, type Supports } from "./loss-model.js";
-import { drawMeasurement } from "./measurement.js";
+import { drawMeasurement, withSharedKinds } from "./measurement.js";
 import { recover } from "./recovery.js";
 
 const columns = [6, 9];
@@ -128,6 +128,62 @@ describe("the model", () => {
     );
     const everywhere = Array.from({ length: 2000 }, drawn).map(lossOf);
     expect(everywhere.filter((loss) => loss < lossOf(found)).length).toBeLessThan(100);
+  });
+});
+
+describe("rows that choices share", () => {
+  const kinds = [
+    [0, 1, 2, 0, 1, 2],
+    [0, 1, 2, 0, 1, 2, 0, 1, 2],
+  ];
+  const sharing = measurements.map((one, index) =>
+    withSharedKinds(one, { kinds: kinds[index], count: 3, share: 0.8, group: "cell" }),
+  );
+
+  it("leave columns as long as they were, and those of a kind close together", () => {
+    for (const [index, { rows: m, columns: n, data }] of sharing.entries()) {
+      expect([m, n]).toEqual([3 + rows, columns[index]]);
+      const column = (i: number): number[] => Array.from({ length: m }, (_, row) => data[row * n + i]);
+      const product = (i: number, j: number): number =>
+        column(i).reduce((sum, value, row) => sum + value * column(j)[row], 0);
+      expect(product(0, 0)).toBeCloseTo(1, 9);
+      expect(product(0, 3)).toBeGreaterThan(0.8 - 0.2);
+      expect(Math.abs(product(0, 1))).toBeLessThanOrEqual(0.2 + 1e-9);
+    }
+  });
+
+  it("are one unknown for all: the measure of a network counts its kinds", () => {
+    const supports = [
+      [0, 1],
+      [0, 5],
+    ];
+    const found = measure(sharing, supports);
+    expect(found).toHaveLength(3 + 2 * rows);
+    expect([...found.subarray(0, 3)].map((value) => value / Math.sqrt(0.8))).toEqual(
+      [2, 1, 1].map((value) => expect.closeTo(value, 9)),
+    );
+    const codes = fitLossModel(
+      sharing,
+      Array.from({ length: 9 }, drawn),
+      rankScores([4, 2, 7, 1, 9, 3, 8, 6, 5]),
+    ).mean;
+    expect([...codes[0].subarray(0, 3)]).toEqual([...codes[1].subarray(0, 3)]);
+    expect(codes.map(({ length }) => length)).toEqual([3 + rows, 3 + rows]);
+  });
+
+  it("tell of one choice what was learnt in another", () => {
+    // Kind 2 is good; the second choice is only ever seen with kind 0.
+    const supports = Array.from({ length: 30 }, (_, index) => [
+      [index % 6, (index + 1 + (index % 4)) % 6],
+      [0, 3],
+    ]);
+    const losses = supports.map(([first]) => -first.filter((candidate) => kinds[0][candidate] === 2).length);
+    const { score } = fitLossModel(sharing, supports, rankScores(losses));
+    const [bad, good] = [
+      [1, 4],
+      [2, 8],
+    ].map((second) => score([[0, 1], second]));
+    expect(good).toBeGreaterThan(bad + 0.5);
   });
 });
 

@@ -6,7 +6,8 @@
 //
 // so that its coefficients are compressed codes: A_j^T b_j is what the candidates of a choice are worth, and the sparse code that is
 // recovered from b_j keeps the best of them. All columns take part, also those that no network has had: what two columns share, they
-// learn together. There are m unknowns for a choice, however many candidates it has.
+// learn together. There are m unknowns for a choice, however many candidates it has. Entries of b_j that the choices of a group share (see
+// `withSharedKinds`) are one unknown for all of them.
 
 import type { RandomStream } from "../base/random.js";
 import { choleskyFactor, solveLower, solveLowerTransposed } from "./matrix.js";
@@ -30,14 +31,39 @@ export interface LossModel {
   score(supports: Supports): number;
 }
 
-/** A_j 1_S of all choices, one after the other: the network of these supports, seen in the compressed space. */
+/** Where the entries of the compressed codes stand among the unknowns: those that choices share stand there once. */
+function placesOf(measurements: readonly Measurement[]): { places: Int32Array[]; size: number } {
+  const groups = new Map<string, number>();
+  let size = 0;
+  const places = measurements.map(({ rows, shared }) => {
+    const common = shared?.rows ?? 0;
+    let first = shared === undefined ? 0 : groups.get(shared.group);
+    if (first === undefined) {
+      first = size;
+      groups.set(shared!.group, first);
+      size += common;
+    }
+    const own = size;
+    size += rows - common;
+    return Int32Array.from({ length: rows }, (_, row) => (row < common ? first + row : own + row - common));
+  });
+  return { places, size };
+}
+
+/**
+ * A_j 1_S of all choices, one after the other: the network of these supports, seen in the compressed space. Rows that choices share are
+ * added up.
+ */
 export function measure(measurements: readonly Measurement[], supports: Supports): Float64Array {
-  const parts = measurements.map(({ rows, columns, data }, choice) =>
-    Array.from({ length: rows }, (_, row) =>
-      supports[choice].reduce((sum, index) => sum + data[row * columns + index], 0),
-    ),
-  );
-  return Float64Array.from(parts.flat());
+  const { places, size } = placesOf(measurements);
+  const whole = new Float64Array(size);
+  for (const [choice, { rows, columns, data }] of measurements.entries())
+    for (let row = 0; row < rows; row++)
+      whole[places[choice][row]] += supports[choice].reduce(
+        (sum, index) => sum + data[row * columns + index],
+        0,
+      );
+  return whole;
 }
 
 /**
@@ -70,7 +96,7 @@ export function fitLossModel(
   scores: Float64Array,
 ): LossModel {
   const rows = supports.map((one) => measure(measurements, one));
-  const size = measurements.reduce((sum, one) => sum + one.rows, 0);
+  const { places, size } = placesOf(measurements);
   const count = rows.length;
   const centre = new Float64Array(size);
   for (const row of rows) for (let i = 0; i < size; i++) centre[i] += row[i] / count;
@@ -111,13 +137,8 @@ export function fitLossModel(
   const mean = solveLowerTransposed(lower, half);
   const deviation = Math.sqrt(variance * noiseRatio);
 
-  const split = (whole: Float64Array): Float64Array[] => {
-    let start = 0;
-    return measurements.map((one) => {
-      start += one.rows;
-      return whole.slice(start - one.rows, start);
-    });
-  };
+  const split = (whole: Float64Array): Float64Array[] =>
+    places.map((own) => Float64Array.from(own, (place) => whole[place]));
   return {
     mean: split(mean),
     noiseRatio,

@@ -17,6 +17,25 @@ export type MeasurementKind = (typeof measurementKinds)[number];
 /** The matrix A of m rows and n columns that compresses a node's code: b = A z (Yang et al. 2020, arXiv 2010.06176). */
 export interface Measurement extends Matrix {
   readonly kind: MeasurementKind;
+  /** The first rows of b, if any, that this choice has in common with all choices of its group. */
+  readonly shared?: { readonly rows: number; readonly group: string };
+}
+
+/**
+ * The measurement with rows on top that tell kinds of columns apart, and that all choices of a group have in common: what is learnt of
+ * a kind in one choice is known in the others. Column i is (sqrt(share) e_kind(i), sqrt(1 - share) a_i), of length 1 where a_i is.
+ * @param kinds of each column, from 0
+ * @param count of all kinds of the group
+ * @param share 0 < share < 1: how much of a column is its kind
+ */
+export function withSharedKinds(
+  { kind, rows, columns, data }: Measurement,
+  { kinds, count, share, group }: { kinds: readonly number[]; count: number; share: number; group: string },
+): Measurement {
+  const whole = new Float64Array((count + rows) * columns);
+  for (const [column, own] of kinds.entries()) whole[own * columns + column] = Math.sqrt(share);
+  for (const [index, value] of data.entries()) whole[count * columns + index] = Math.sqrt(1 - share) * value;
+  return { kind, rows: count + rows, columns, data: whole, shared: { rows: count, group } };
 }
 
 /**

@@ -91,6 +91,14 @@ export const trialOptions = {
   ).default(0),
   deepSteps: count("training steps of the deeper network").default(150),
   deepPooling: count("side of the squares of pixels that are averaged for the deeper network").default(1),
+  sharedOperations: z
+    .number()
+    .min(0)
+    .max(0.99)
+    .default(0)
+    .describe(
+      "how much of a candidate's measurement is its operation, in common with all nodes of its cell: what is learnt of an operation in one node is known in the others; 0 = nothing, up to 0.99",
+    ),
   capacityWeight: notNegative(
     "what the rank of a network's multiply-adds counts beside that of its loss: short trainings favour small networks; 0 = nothing",
   ).default(0),

@@ -1,10 +1,10 @@
 // Which network each trial trains: recovered from perturbed codes that the losses so far speak for. No tensors.
 import { IstaError } from "../../base/errors.js";
 import { RandomStream } from "../../base/random.js";
-import { type Selection, type Space, selectionKey } from "../../space/space.js";
+import { type Choice, type Selection, type Space, selectionKey } from "../../space/space.js";
 import { recoveryOptions } from "../../sparse/codes.js";
 import { fitLossModel, type LossModel, rankScores } from "../../sparse/loss-model.js";
-import { drawMeasurement, type Measurement } from "../../sparse/measurement.js";
+import { drawMeasurement, type Measurement, withSharedKinds } from "../../sparse/measurement.js";
 import { type Recovery, type RecoveryOptions, recover } from "../../sparse/recovery.js";
 import { canBeDistinct, codedChoices } from "./coded-choices.js";
 import type { TrialOptions } from "./options.js";
@@ -59,19 +59,30 @@ export class TrialPlan {
     }
     this.rounds = rounds;
     const coded = codedChoices(space, (choice) => options.distinctPredecessors && canBeDistinct(choice));
-    this.measurements = coded.map(({ id, predecessors }) =>
-      drawMeasurement(
-        measurement,
-        compressedLength,
-        predecessors.length,
-        RandomStream.named(seed, `measurement/${id}`),
-      ),
-    );
+    this.measurements = coded.map(({ id, predecessors }, index) => {
+      const stream = RandomStream.named(seed, `measurement/${id}`);
+      const own = drawMeasurement(measurement, compressedLength, predecessors.length, stream);
+      return options.sharedOperations === 0 ? own : this.sharing(own, space.choices[index]);
+    });
     this.recovery = coded.map((choice) => ({
       // The path does not depend on lambda.
       ...recoveryOptions(choice, { method: "path", lambda: 0 }),
       nonnegative: true,
     }));
+  }
+
+  /** What an operation is worth is much the same in all nodes of a cell. */
+  private sharing(own: Measurement, { group, candidates }: Choice): Measurement {
+    const ofGroup = this.task.space.choices.filter((choice) => choice.group === group);
+    const operations = [
+      ...new Set(ofGroup.flatMap((one) => one.candidates.map(({ operation }) => operation))),
+    ];
+    return withSharedKinds(own, {
+      kinds: candidates.map(({ operation }) => operations.indexOf(operation)),
+      count: operations.length,
+      share: this.options.sharedOperations,
+      group,
+    });
   }
 
   get trialCount(): number {
@@ -193,12 +204,11 @@ export class TrialPlan {
 
   /** Recovers a network within the budget from codes that are perturbed, or, without a model, drawn evenly from all directions. */
   private drawn(model: LossModel | null, scale: number, stream: RandomStream): Selection {
-    const rows = this.options.compressedLength;
     for (let draw = 0; draw < mostDraws; draw++) {
       // Where hardly any network fits, the codes have to go farther.
       const codes = model
         ? model.perturbed(scale * (1 + draw / 100), stream)
-        : this.measurements.map(() => Float64Array.from({ length: rows }, () => stream.normal()));
+        : this.measurements.map(({ rows }) => Float64Array.from({ length: rows }, () => stream.normal()));
       const selection = this.recovered(codes).map(({ support }) => support);
       if (this.task.fits(selection)) return selection;
       if (model !== null && scale === 0) return this.drawn(model, 0.1, stream);
