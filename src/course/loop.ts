@@ -317,10 +317,11 @@ export async function runCourse(
     const { validationAccuracy } = outcome.record;
     const warning = typeof validationAccuracy === "number" ? watch?.note(validationAccuracy) : null;
     if (warning) observer.warn(warning);
+    // Before the record: whoever follows the records finds the cells of each.
+    if (outcome.genotype !== undefined) run.writeGenotype(outcome.genotype, position.epoch);
     run.appendRecord(record);
     await board?.epoch(position.totalSteps, record);
     observer.epoch?.(record);
-    if (outcome.genotype !== undefined) run.writeGenotype(outcome.genotype, position.epoch);
     const { bestScore } = position;
     const better = outcome.score !== null && (bestScore === null || outcome.score > bestScore);
     if (better) position.bestScore = outcome.score;
