@@ -27,7 +27,7 @@ interface ChoiceRecord {
 }
 
 /** Figures of a record that say where it is. */
-const places = ["epoch", "steps", "round"];
+const places = ["epoch", "epochs", "steps", "round"];
 
 /** In a search by trials the architecture of a record is that of the trial; the answer is beside it. */
 function genotypeOf({ answer, genotype }: JsonObject): string | null {

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { lockHolder, lockName } from "../run/lock.js";
 import type { JsonObject } from "../run/records.js";
-import { family, type RunSummary, summarySchema } from "../run/summary.js";
+import { type RunSummary, summarySchema } from "../run/summary.js";
 import { operationLook } from "../space/operation.js";
 import { architectureOf, findSpace } from "../space/registry.js";
 import type { Space } from "../space/space.js";
-import { decidingOptions } from "../study/agreement.js";
+import { seedGroupOf } from "../study/agreement.js";
 import { lastRecord, recordsName } from "./record-tail.js";
 import { lookAt, readObjectInside } from "./safe-files.js";
 import type { RunDetail, RunRow, RunState, SpaceInfo } from "./types.js";
@@ -74,11 +74,10 @@ export class RunFacts {
 
   /** Runs that differ in the seed alone have the same. */
   private get group(): string {
-    const options = decidingOptions(this.config, false).filter(([key]) => key !== "recompute");
-    const told = options.map(([key, value]) => [key, key === "arch" ? family(String(value)) : value]);
     const data = this.meta?.dataIdentity ?? this.config.data;
+    const versions = this.meta?.versions as Readonly<Record<string, unknown>> | undefined;
     return createHash("sha256")
-      .update(JSON.stringify([this.kind, data, ...told]))
+      .update(seedGroupOf(this.kind, versions?.["ista-nas"], data, this.config))
       .digest("hex")
       .slice(0, 12);
   }

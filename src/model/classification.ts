@@ -121,7 +121,7 @@ export class MistakeCollector {
       for (let k = ranks[row]; k < mostRanks; k++) this.ranks[k] += 1;
       if (guess === truth) continue;
       this.wrong += 1;
-      if (this.kept.length === this.most && probability <= (this.kept.at(-1)?.probability ?? 0)) continue;
+      if (this.kept.length === this.most && probability <= (this.kept.at(-1)?.probability ?? 1)) continue;
       const pixels = images.slice(row * values, (row + 1) * values);
       const origin = origins?.[row] ?? this.images - 1;
       this.kept.push({ origin, truth, guess, probability, truthProbability: probabilities[truth], pixels });

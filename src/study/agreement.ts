@@ -4,6 +4,7 @@ import { suggestion } from "../base/nearest.js";
 import { isLeftOpen } from "../config/config.js";
 import { allMethodOptions } from "../config/methods.js";
 import { formatValue, optionsOf } from "../config/options.js";
+import { family } from "../run/summary.js";
 import type { CollectedRun, Collection } from "./collect.js";
 import type { ResolvedArm } from "./plan.js";
 
@@ -44,6 +45,25 @@ export function decidingOptions(
   fromTable: boolean,
 ): [string, unknown][] {
   return Object.entries(config).filter(([key]) => !ignored.includes(key) && (key !== "table" || fromTable));
+}
+
+/** Options that change no figure. */
+export const figureless = ["rankedArchitectures", "recompute"];
+
+/**
+ * The same text for runs that differ in the seed alone, whether they are finished or not; trainings of random architectures are alike.
+ * @param data what tells the images from others
+ */
+export function seedGroupOf(
+  kind: string | null,
+  version: unknown,
+  data: unknown,
+  config: Readonly<Record<string, unknown>>,
+): string {
+  const told = decidingOptions(config, false)
+    .filter(([key]) => !figureless.includes(key))
+    .map(([key, value]) => [key, key === "arch" && typeof value === "string" ? family(value) : value]);
+  return JSON.stringify([kind, version, data, told.sort()]);
 }
 
 /** Without those that a plan leaves to its runs. */

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { formatValue } from "../config/options.js";
 import { RunDirectory } from "../run/directory.js";
 import { family, knownAccuracy, type RunSummary } from "../run/summary.js";
-import { decidingOptions } from "./agreement.js";
+import { decidingOptions, figureless, seedGroupOf } from "./agreement.js";
 import { type Difference, type Estimate, estimate, pairedDifference } from "./estimate.js";
 import type { Options } from "./plan.js";
 
@@ -76,7 +76,7 @@ export function comparedRun(path: string, summary: RunSummary): ComparedRun {
 }
 
 /** Options that change no figure, and the architecture's name, in place of which the architecture itself counts. */
-const besides = ["arch", "rankedArchitectures", "recompute"];
+const besides = ["arch", ...figureless];
 
 /** Everything that a run depends on besides its seed, as texts. Searches are told by how they were made: what they find is their outcome. */
 function factsOf({ summary, config, version, dataIdentity }: ComparedRun): Map<string, string> {
@@ -178,15 +178,7 @@ export function groupBySeed(paths: readonly string[]): { name: string; runs: Run
     const run = RunDirectory.open(path, "read");
     const { kind, versions, dataIdentity } = run.meta;
     const config = run.config(kind) as unknown as Options;
-    const options = decidingOptions(config, false).filter(([key]) => !besides.includes(key));
-    const arch = typeof config.arch === "string" ? family(config.arch) : null;
-    const key = JSON.stringify([
-      kind,
-      versions["ista-nas"],
-      dataIdentity ?? config.data,
-      arch,
-      options.sort(),
-    ]);
+    const key = seedGroupOf(kind, versions["ista-nas"], dataIdentity ?? config.data, config);
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   return [...groups.values()].map((runs) => ({ name: runs.map(({ name }) => name).join(", "), runs }));
