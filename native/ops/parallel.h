@@ -5,12 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
-#ifdef __SANITIZE_THREAD__
-#include <thread>
-#include <vector>
-#endif
 
 #include "scratch.h"
+#include "workers.h"
 
 namespace ista {
 
@@ -26,17 +23,13 @@ struct Chunks {
 // body(begin, end) on ranges of [0, count), in as many threads as libtorch uses.
 template <class Body>
 void for_ranges(int64_t count, const Body& body) {
-#ifdef __SANITIZE_THREAD__
-  // The thread sanitizer does not see how OpenMP's threads wait for each other.
-  std::vector<std::thread> threads;
-  const int64_t number = std::min<int64_t>(count, at::get_num_threads());
-  for (int64_t i = 0; i < number; ++i) {
-    threads.emplace_back([&, i] { body(count * i / number, count * (i + 1) / number); });
+  const int parts = static_cast<int>(std::min<int64_t>(count, at::get_num_threads()));
+  if (parts <= 1) {
+    if (count > 0) body(0, count);
+    return;
   }
-  for (std::thread& thread : threads) thread.join();
-#else
-  at::parallel_for(0, count, 1, body);
-#endif
+  const auto part_of = [&](int part) { body(count * part / parts, count * (part + 1) / parts); };
+  run_parts(parts, [](const void* context, int part) { (*static_cast<decltype(&part_of)>(context))(part); }, &part_of);
 }
 
 // body(chunk, first image, end, arena of the thread). Threads take the chunks as they come to them: one that is held up by other work

@@ -35,6 +35,15 @@ interface Addon {
   };
 }
 
+/**
+ * The fused operators have threads of their own (native/ops/workers.h). Libtorch's, which the few other operators use, must not spin after
+ * these are done: they would take the processors of ours. OpenMP reads this when the addon is loaded; from a worker thread of Node,
+ * whose environment is a copy, it cannot be set.
+ */
+function keepOpenMpFromSpinning(): void {
+  if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= "0";
+}
+
 function load(): Addon {
   const { own, cache } = addonFolders();
   const folder = [own, cache].find((folder) => existsSync(join(folder, addonName)));
@@ -44,6 +53,7 @@ function load(): Addon {
       `engine: the native addon is not built (neither in ${own} nor in ${cache}); run: ${setUpCommand}`,
     );
   }
+  keepOpenMpFromSpinning();
   try {
     return createRequire(import.meta.url)(join(folder, addonName)) as Addon;
   } catch (cause) {
