@@ -1,5 +1,5 @@
 // `runs draw` and `runs export`: pictures and tables of what runs have recorded.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { parseCsv } from "../src/formats/csv.js";
 import { commandLine, fail } from "./support/program.js";
@@ -74,6 +74,22 @@ it("draws and tables runs at their end and when asked", () => {
   ]);
   call("runs", "export", "seed-1", "--out", at("table.csv"));
   expect(parseCsv(readFileSync(at("table.csv"), "utf8"), "table.csv")).toHaveLength(4);
+});
+
+it("draws at its end what a network takes for what, as `eval` does of the same images", () => {
+  const size = ["--cells", "3", "--channels", "4", "--epochs", "1", "--threads", "1", "--batch-size", "16"];
+  const images = ["--data", "bundled", "--limit-train", "64", "--limit-test", "60"];
+  const drawing = (name: string): string => readFileSync(at("runs", name, "confusion.svg"), "utf8");
+  const oneStage = ["search", "--method", "ista-one-stage", ...images, ...size, "--train-epochs", "1"];
+  json(...oneStage, "--name", "both");
+  json("train", "--arch", "random:1", ...images, ...size, "--name", "net");
+  for (const name of ["both", "net"]) {
+    const drawn = drawing(name);
+    expect(drawn).toContain("60 images");
+    rmSync(at("runs", name, "confusion.svg"));
+    json("eval", name, "--limit-test", "60", "--threads", "1");
+    expect(drawing(name)).toBe(drawn);
+  }
 });
 
 it("says what there is not", () => {

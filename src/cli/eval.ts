@@ -55,7 +55,8 @@ async function runEval(command: Command, word: string): Promise<void> {
   const { limitTest, out, ...request } = command.opts<EvalOptions>();
   if (out !== undefined) checkDrawingPath(out);
   const model = await openModelOf(command, word);
-  const { evaluateModel, mostConfusedClasses } = await import("../model/evaluate-model.js");
+  const { evaluateModel } = await import("../model/evaluate-model.js");
+  const { mostConfusedClasses } = await import("../course/evaluate.js");
   if (out !== undefined && model.classes.length > mostConfusedClasses)
     throw new IstaError(
       "USAGE",

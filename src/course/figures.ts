@@ -1,4 +1,5 @@
 // Figures of runs, from their records: curves over the epochs, and what each node of a search keeps.
+import { drawConfusionSvg } from "../drawing/confusion.js";
 import { type Curve, drawCurvesSvg, type Panel } from "../drawing/curves.js";
 import { drawSupportsSvg, type NodeCourse } from "../drawing/supports.js";
 import { resolveGenotype } from "../formats/genotype-resolve.js";
@@ -6,10 +7,13 @@ import type { RunDirectory } from "../run/directory.js";
 import type { JsonObject } from "../run/records.js";
 import { findSpace } from "../space/registry.js";
 import type { Space } from "../space/space.js";
+import { confusionMatrix, type Evaluation } from "./evaluate.js";
 
 /** Drawings of every run in its directory. */
 export const curvesFileName = "curves.svg";
 export const supportsFileName = "search.svg";
+/** Of every training with test images, and of the last evaluation of its network. */
+export const confusionFileName = "confusion.svg";
 
 /** Runs that differ in the seed alone: drawn as their mean and a band from the lowest to the highest. */
 export interface FigureGroup {
@@ -157,6 +161,16 @@ export function figuresOf(run: RunDirectory): ReadonlyMap<string, string> {
   const supports = kind === "search" ? drawSupports(records, space, run.name) : null;
   const figures = [[curvesFileName, curves] as const, [supportsFileName, supports] as const];
   return new Map(figures.flatMap(([name, svg]) => (svg === null ? [] : [[name, svg] as const])));
+}
+
+/** Draws which class was taken for which; nothing without test images, or of too many classes. @throws IstaError FILE_*, RUN_GONE */
+export function writeConfusion(
+  run: RunDirectory,
+  found: Evaluation | null,
+  classes: readonly string[],
+): void {
+  const matrix = found === null ? null : confusionMatrix(found);
+  if (matrix !== null) run.writeFile(confusionFileName, drawConfusionSvg(matrix, classes, run.name));
 }
 
 /** Draws a run into its directory. @throws IstaError FILE_*, RUN_GONE */

@@ -9,6 +9,7 @@ import {
   type RunWork,
 } from "../course/execute.js";
 import { explorationLine } from "../course/exploration.js";
+import { writeConfusion } from "../course/figures.js";
 import { measureFindings, openTable } from "../course/findings.js";
 import { lastValidationAccuracy, testFigures, writeArchitecture, writeRunModel } from "../course/results.js";
 import { type ConcludeControl, type Search, SearchCourse, searchContext } from "../course/search.js";
@@ -122,8 +123,10 @@ class SearchWork implements RunWork<"search", SearchCourse> {
       network.loadStateDict(weights);
       const { microBatch } = config;
       const heldOut = validation === null ? null : await evaluate(network, validation, { microBatch });
+      const tested = test === null ? null : await evaluate(network, test, { microBatch, confusion: true });
+      writeConfusion(run, tested, classes);
       return {
-        ...testFigures(test === null ? null : await evaluate(network, test, { microBatch }), warn),
+        ...testFigures(tested, warn),
         // The last record is of the network before the end of its epoch, which may have changed it.
         ...(heldOut === null ? {} : { validationAccuracy: heldOut.top1 }),
       };

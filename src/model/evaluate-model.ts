@@ -2,7 +2,7 @@
 import { IstaError } from "../base/errors.js";
 import { usefulThreads } from "../base/processors.js";
 import { RandomStream } from "../base/random.js";
-import { type Evaluation, evaluate } from "../course/evaluate.js";
+import { confusionMatrix, type Evaluation, evaluate } from "../course/evaluate.js";
 import { requireMemoryForUse } from "../course/memory.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { Device, setThreads } from "../engine/device.js";
@@ -28,9 +28,6 @@ export interface EvaluationRequest extends ImagesRequest {
   readonly threads: number;
   readonly device: string;
 }
-
-/** With more classes there is no confusion matrix: its size grows with their square, and nobody looks at a million numbers. */
-export const mostConfusedClasses = 1000;
 
 export interface ModelEvaluation extends Omit<Evaluation, "confusion"> {
   /** confusion[c][p]: images of class c whose most probable class is p; null of more than `mostConfusedClasses`. */
@@ -163,10 +160,7 @@ export async function evaluateModel(
       calibrationError: collector.calibrationError,
       mistakes: collector.mistakes,
       mistakeCount: collector.mistakeCount,
-      confusion:
-        model.classes.length > mostConfusedClasses
-          ? null
-          : found.confusion.map((row) => model.classes.map((_, said) => row.get(said) ?? 0)),
+      confusion: confusionMatrix(found),
       classImages,
       takenFor: found.confusion.map(commonMistake),
       classAccuracy: found.confusion.map((row, label) =>

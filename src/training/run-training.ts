@@ -10,6 +10,7 @@ import {
   type RunResult,
   type RunWork,
 } from "../course/execute.js";
+import { writeConfusion } from "../course/figures.js";
 import {
   genotypeFileName,
   lastValidationAccuracy,
@@ -100,6 +101,7 @@ class TrainingWork implements RunWork<"train", Training> {
     const best = sources.validation !== null && run.hasCheckpoint("best") ? run.loadCheckpoint("best") : null;
     if (best !== null) training.takeWeights(best);
     const found = await training.test();
+    writeConfusion(run, found, sources.classes);
     writeRunModel(run, { ...this.model!, weights: training.result.stateDict() });
     return {
       ...this.describe(training, run, config),

@@ -107,7 +107,9 @@ export class Training implements Course {
   /** Figures on the test images; null without any. */
   async test(): Promise<Evaluation | null> {
     const { test } = this.sources;
-    return test === null ? null : evaluate(this.result, test, { microBatch: this.config.microBatch });
+    return test === null
+      ? null
+      : evaluate(this.result, test, { microBatch: this.config.microBatch, confusion: true });
   }
 
   save(): CheckpointContents {
