@@ -111,6 +111,7 @@ describe.skipIf(reason !== null)("nothing is sent, and nothing is written elsewh
     ["arch show found", []],
     ["doctor", []],
     ["config presets", []],
+    ["dash found --save saved.html", ["saved.html"]],
     ["data verify DATA", []],
   ])("%s", (line, outputs) => {
     const { network, written, opened } = observe(
@@ -132,6 +133,22 @@ describe.skipIf(reason !== null)("nothing is sent, and nothing is written elsewh
     expect(written.filter((path) => !mayBeWritten(path))).toEqual([]);
     if (outputs.length > 0) expect(written.some((path) => inside(path, join(work, outputs[0])))).toBe(true);
     expect(readdirSync(home)).toEqual([]);
+  });
+
+  it("a served page is to be had at the loopback alone", () => {
+    const ask = `
+      const address = process.argv[1].replace("localhost", "127.0.0.1");
+      fetch(address + "events").then(({ body }) => body.getReader().read()).then(() => process.exit())`;
+    const serve = '"$0" dash found --port 0 >address & until [ -s address ]; do sleep 0.1; done';
+    const visit = '"$1" -e "$2" "$(head -n 1 address)"; kill $!; wait $!';
+    const words = [join(program, "ista-nas"), process.execPath, ask];
+    const { network, written, opened } = observe("sh", "-ec", `${serve}; ${visit}`, ...words);
+    const addresses = network.filter((call) => /sin6?_addr/.test(call));
+    expect(addresses.some((call) => call.startsWith("bind"))).toBe(true);
+    expect(addresses.filter((call) => !call.includes("127.0.0.1"))).toEqual([]);
+    expect(opened).toContain(join(work, "found/meta.json"));
+    const mayBeWritten = ["/dev/null", "/dev/tty", join(work, "address")];
+    expect(written.filter((path) => !mayBeWritten.includes(path) && !inside(path, temporary))).toEqual([]);
   });
 
   it("a program that does look up a name and writes elsewhere is seen", () => {
