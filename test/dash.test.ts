@@ -187,11 +187,12 @@ describe.skipIf(chromium === null)("in Chromium", () => {
     address = dash.address;
     await page.goto(address);
     await says(".list .note", /No runs here yet/);
-    const run = search("--epochs", String(total), "--root", "live", "--name", "first");
+    const run = search("--epochs", String(total), "--log-every", "1", "--root", "live", "--name", "first");
     await says("tbody .badge", /^running$/);
     await page.click("tbody a");
     await page.waitForSelector(".strip canvas");
     await says(".tile .words", /left$/);
+    await says("figcaption", /^Loss within epochs/);
     const epochs = async (): Promise<number> => Number(await page.getAttribute("#epoch", "max"));
     const early = await epochs();
     expect(await run.ended).toMatchObject({ status: 0 });
@@ -338,6 +339,7 @@ describe.skipIf(chromium === null)("in Chromium", () => {
     address = "file:";
     await page.goto(`${pathToFileURL(at("page.html")).href}#/run/first`);
     await says(".tile .words", /^Finished, 80 epochs$/);
+    await says("figcaption", /^Loss within epochs/);
     await page.waitForSelector("img.cells:not([hidden])");
     expect(await page.evaluate(`document.querySelector("img.cells").naturalWidth > 100`)).toBe(true);
     expect(await page.locator(".chart canvas").count()).toBeGreaterThan(8);

@@ -5,6 +5,7 @@ import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
+import { mostConfusedClasses } from "../course/confusion.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import type { AverageFigures } from "../model/classification.js";
@@ -56,7 +57,6 @@ async function runEval(command: Command, word: string): Promise<void> {
   if (out !== undefined) checkDrawingPath(out);
   const model = await openModelOf(command, word);
   const { evaluateModel } = await import("../model/evaluate-model.js");
-  const { mostConfusedClasses } = await import("../course/evaluate.js");
   if (out !== undefined && model.classes.length > mostConfusedClasses)
     throw new IstaError(
       "USAGE",

@@ -91,15 +91,6 @@ export async function evaluate(
   return { count, loss: loss / count, top1: top1 / count, top5: top5 / count, confusion, seconds };
 }
 
-/** With more classes there is no confusion matrix: its size grows with their square, and nobody looks at a million numbers. */
-export const mostConfusedClasses = 1000;
-
-/** matrix[c][p]: images of class c whose most probable class is p; null of more than `mostConfusedClasses`. */
-export function confusionMatrix({ confusion }: Pick<Evaluation, "confusion">): number[][] | null {
-  if (confusion.length > mostConfusedClasses) return null;
-  return confusion.map((row) => Array.from(confusion, (_, said) => row.get(said) ?? 0));
-}
-
 /** Index of the largest entry; the first one of several. */
 export function mostProbable(row: Float32Array): number {
   let best = 0;

@@ -7,7 +7,8 @@ import type { RunDirectory } from "../run/directory.js";
 import type { JsonObject } from "../run/records.js";
 import { findSpace } from "../space/registry.js";
 import type { Space } from "../space/space.js";
-import { confusionMatrix, type Evaluation } from "./evaluate.js";
+import { confusionMatrix } from "./confusion.js";
+import type { Evaluation } from "./evaluate.js";
 
 /** Drawings of every run in its directory. */
 export const curvesFileName = "curves.svg";

@@ -1,7 +1,8 @@
 // What a page is told while it is open, as server-sent events: the list of runs, and the records of the runs that it shows.
 import type { ServerResponse } from "node:http";
+import { stepsFileName } from "../run/growing-files.js";
 import type { Catalogue } from "./catalogue.js";
-import { pointOf } from "./points.js";
+import { pointOf, stepPointOf } from "./points.js";
 import { RecordTail } from "./record-tail.js";
 import type { Point } from "./types.js";
 
@@ -12,7 +13,7 @@ const retryMilliseconds = 1000;
 export interface Wish {
   /** Runs whose records are wanted. */
   readonly ids: readonly string[];
-  /** Whether with codes and supports, or numbers alone. */
+  /** Whether with codes, supports and steps, or numbers of epochs alone. */
   readonly detailed: boolean;
   /** The id of the last event that the page has, of an earlier connection with the same wish; null for none. */
   readonly lastEvent: string | null;
@@ -25,6 +26,7 @@ export async function tell(response: ServerResponse, catalogue: Catalogue, wish:
   const { ids, detailed } = wish;
   const positions = wish.lastEvent?.split(",") ?? [];
   const tails = new Map<string, RecordTail>();
+  const stepTails = new Map<string, RecordTail>();
   const sentRows = new Map<string, string>();
   const sentDetails = new Map<string, string>();
   let sentStudies = "";
@@ -85,12 +87,39 @@ export async function tell(response: ServerResponse, catalogue: Catalogue, wish:
     }
   };
 
+  /** All steps anew with every connection: they are few numbers each, and not counted in the position. */
+  const sendSteps = async (id: string): Promise<void> => {
+    const run = catalogue.runs.get(id);
+    if (run === undefined) return;
+    const isNew = !stepTails.has(id);
+    const tail = stepTails.get(id) ?? new RecordTail(run.folder, "", stepsFileName);
+    stepTails.set(id, tail);
+    let reset = isNew;
+    for (let more = true; more && isOpen; ) {
+      const part = tail.read();
+      more = part.more;
+      reset ||= part.reset;
+      const steps = part.records.flatMap((record) => {
+        const step = stepPointOf(record);
+        return step === null ? [] : [step];
+      });
+      if (part.reset || steps.length > 0) {
+        await send("steps", { id, reset, steps });
+        reset = false;
+      }
+      if (more) await new Promise(setImmediate);
+    }
+  };
+
   response.write(`retry: ${retryMilliseconds}\n\n`);
   let beat = performance.now();
   for (let round = 0; isOpen; round++) {
     catalogue.refresh(pollMilliseconds / 2000);
     await sendList();
-    for (const [index, id] of ids.entries()) if (isOpen) await sendRun(id, index);
+    for (const [index, id] of ids.entries()) {
+      if (isOpen) await sendRun(id, index);
+      if (isOpen && detailed) await sendSteps(id);
+    }
     if (round === 0 && isOpen) await send("ready", {}, position());
     if (performance.now() - beat > heartbeatMilliseconds) {
       beat = performance.now();

@@ -1,8 +1,8 @@
 // What the page makes of figures: its sentences, bands over seeds, slots of the strip.
 import { describe, expect, it } from "vitest";
-import { bandOf, commonEpochs, slotsOf, valuesAt } from "./page/series.js";
+import { bandOf, commonEpochs, epochsOfSteps, slotsOf, valuesAt } from "./page/series.js";
 import { changesOf, movement, overfitting, progress } from "./page/verdicts.js";
-import type { Point, RunRow } from "./types.js";
+import type { Point, RunRow, StepPoint } from "./types.js";
 
 const row: RunRow = {
   ...{ id: "a", kind: "search", state: "running", problem: null, method: "ista-two-stage", space: "darts" },
@@ -93,6 +93,26 @@ describe("runs over each other", () => {
     expect(band.low[0]).toBeCloseTo(2 - Math.SQRT2, 12);
     expect(band.high[1]).toBeCloseTo(3 + Math.SQRT2, 12);
     expect([band.low[2], band.high[2]]).toEqual([null, null]);
+  });
+});
+
+describe("single steps", () => {
+  const rows = (...steps: [step: number, epoch: number][]): StepPoint[] =>
+    steps.map(([step, epoch]) => [step, epoch, 1, 0.5]);
+
+  it("lie between the ends of the epochs, the present one as long as the one before", () => {
+    const ended = [point(0, { steps: 4 }), point(1, { steps: 2 })];
+    expect(epochsOfSteps(rows([2, 0], [4, 0], [5, 1], [6, 1], [7, 2]), ended)).toEqual([0.5, 1, 1.5, 2, 2.5]);
+  });
+
+  it("of the first epoch fill what is done of it", () => {
+    expect(epochsOfSteps(rows([10, 0], [20, 0]), [])).toEqual([0.5, 1]);
+    expect(epochsOfSteps([], [])).toEqual([]);
+  });
+
+  it("of epochs without rows of their own are passed over", () => {
+    const ended = [0, 1, 2].map((epoch) => point(epoch, { steps: 3 }));
+    expect(epochsOfSteps(rows([3, 0], [9, 2]), ended)).toEqual([1, 3]);
   });
 });
 

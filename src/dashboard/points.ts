@@ -1,7 +1,7 @@
 // Records of epochs as the page gets them: the numbers that it draws, in few digits.
 import type { JsonObject } from "../run/records.js";
 import { architectureOf } from "../space/registry.js";
-import type { ChoicePoint, Point } from "./types.js";
+import type { ChoicePoint, Point, StepPoint } from "./types.js";
 
 const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
 
@@ -66,4 +66,10 @@ export function pointOf(record: JsonObject): Point | null {
     ...(telling ? { choices: details } : {}),
     ...(known.length > 0 ? { known: Object.fromEntries(known) } : {}),
   };
+}
+
+/** A row of steps.jsonl as the page draws it; null where it is none. */
+export function stepPointOf({ step, epoch, loss, accuracy }: JsonObject): StepPoint | null {
+  const figures = [step, epoch, loss, accuracy];
+  return figures.every(isNumber) ? (figures.map(short) as unknown as StepPoint) : null;
 }

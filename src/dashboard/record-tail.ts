@@ -1,4 +1,4 @@
-// metrics.jsonl followed while it grows: from any place on, through truncation, replacement and torn lines.
+// A file of records, a line each, followed while it grows: from any place on, through truncation, replacement and torn lines.
 import { createHash } from "node:crypto";
 import type { JsonObject } from "../run/records.js";
 import { parseObject, readPart, withFileInside } from "./safe-files.js";
@@ -34,6 +34,7 @@ export class RecordTail {
   constructor(
     private readonly folder: string,
     position = "",
+    private readonly name: string = recordsName,
   ) {
     const [, lines, digest] = /^(\d{1,9})-([0-9a-f]{12})$/.exec(position) ?? [];
     if (lines !== undefined && Number(lines) > 0) this.skipTo = { lines: Number(lines), digest };
@@ -55,7 +56,7 @@ export class RecordTail {
   /** Reads what has come since the last call, at most about a megabyte. */
   read(): TailPart {
     const nothing: TailPart = { reset: false, records: [], more: false };
-    const found = withFileInside(this.folder, recordsName, (file, { size, ino }) => {
+    const found = withFileInside(this.folder, this.name, (file, { size, ino }) => {
       // A file that was cut and has grown beyond the old size meanwhile shows by its last known line.
       const replaced =
         this.inode !== null && (ino !== this.inode || size < this.offset || !this.stands(file));

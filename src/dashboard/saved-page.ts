@@ -1,22 +1,25 @@
 // The dashboard's page with some runs as one file, which opens from the disk and asks for nothing.
 import { createHash } from "node:crypto";
 import { IstaError } from "../base/errors.js";
+import { stepsFileName } from "../run/growing-files.js";
+import type { JsonObject } from "../run/records.js";
 import type { Catalogue } from "./catalogue.js";
 import { drawCells } from "./drawings.js";
 import { joinedModules, readPageFile } from "./page-files.js";
-import { pointOf } from "./points.js";
-import { RecordTail } from "./record-tail.js";
+import { pointOf, stepPointOf } from "./points.js";
+import { RecordTail, recordsName } from "./record-tail.js";
 import type { RunFacts } from "./run-facts.js";
 import { studyTable } from "./study-table.js";
 import type { Point, SavedPage } from "./types.js";
 
-function allPoints(folder: string): Point[] {
-  const tail = new RecordTail(folder);
-  const points: Point[] = [];
+/** Of every record of a file that is one. */
+function allOf<One>(folder: string, name: string, read: (record: JsonObject) => One | null): One[] {
+  const tail = new RecordTail(folder, "", name);
+  const points: One[] = [];
   for (let more = true; more; ) {
     const part = tail.read();
     if (part.reset) points.length = 0;
-    points.push(...part.records.flatMap((record) => pointOf(record) ?? []));
+    points.push(...part.records.map(read).filter((one) => one !== null));
     more = part.more;
   }
   return points;
@@ -36,10 +39,11 @@ function drawingsOf(folder: string, points: readonly Point[]): Record<number, st
 }
 
 function savedRun(run: RunFacts): SavedPage["runs"][string] {
-  const points = allPoints(run.folder);
+  const points = allOf(run.folder, recordsName, pointOf);
   return {
     detail: run.detail(),
     points,
+    steps: allOf(run.folder, stepsFileName, stepPointOf),
     cells: drawingsOf(run.folder, points),
     finalCells: drawCells(run.folder, null, null),
   };

@@ -189,6 +189,16 @@ describe("the server", () => {
   });
 });
 
+describe("single steps", () => {
+  it("are told where codes and supports are, without what is none", async () => {
+    const rows = [{ step: 2, epoch: 0, loss: 2.5, accuracy: 0.25 }, { step: 4 }, "nonsense"];
+    fs.writeFileSync(join(runs, "good/steps.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const { body } = await events("run=good&detailed");
+    expect(dataOf(body, "steps")).toEqual([{ id: "good", reset: true, steps: [[2, 0, 2.5, 0.25]] }]);
+    expect(dataOf((await events("run=good")).body, "steps")).toEqual([]);
+  });
+});
+
 describe("a server with a token", () => {
   it("answers nobody without it", async () => {
     for (const path of ["/", "/events", "/page/main.js", "/?token=wrong", "/?token="])

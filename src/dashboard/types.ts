@@ -99,6 +99,9 @@ export interface Point {
   readonly known?: Readonly<Record<string, number>>;
 }
 
+/** Means over some steps until this one: its number in the run from 1, its epoch from 0, loss, accuracy 0..1. */
+export type StepPoint = readonly [step: number, epoch: number, loss: number, accuracy: number];
+
 /** The report of a study, or why there is none. */
 export type StudyTable = { readonly report: Report } | { readonly problem: string };
 
@@ -113,6 +116,7 @@ export interface SavedPage {
       {
         readonly detail: RunDetail;
         readonly points: readonly Point[];
+        readonly steps: readonly StepPoint[];
         /** Drawings by epoch; an epoch that is missing has the one before it. */
         readonly cells: Readonly<Record<number, string>>;
         /** Of the cells that it ended with. */

@@ -2,7 +2,8 @@
 import { IstaError } from "../base/errors.js";
 import { usefulThreads } from "../base/processors.js";
 import { RandomStream } from "../base/random.js";
-import { confusionMatrix, type Evaluation, evaluate } from "../course/evaluate.js";
+import { confusionMatrix } from "../course/confusion.js";
+import { type Evaluation, evaluate } from "../course/evaluate.js";
 import { requireMemoryForUse } from "../course/memory.js";
 import { withoutGradients } from "../engine/autograd.js";
 import { Device, setThreads } from "../engine/device.js";

@@ -25,7 +25,7 @@ export interface Line {
 }
 
 export interface ChartData {
-  /** Epochs, from 1. */
+  /** Epochs, from 1; of single steps with the part of the epoch that is done. */
   readonly epochs: readonly number[];
   readonly lines: readonly Line[];
   /** Epochs before which something else begins, with its name. */
@@ -105,14 +105,13 @@ export class Chart {
     this.plot = new window.uPlot(this.plotOptions(lines, width), columns, this.frame);
   }
 
-  /** Puts the cursor on the epoch with this place among all. */
-  point(place: number | null): void {
+  /** Puts the cursor on this epoch, from 1; null: nowhere. */
+  point(epoch: number | null): void {
     if (this.plot === null) return;
-    const epoch = place === null ? undefined : this.plot.data[0][place];
     const { over } = this.plot;
     // Outside of it there is none.
-    const left = epoch === undefined ? -10 : this.plot.valToPos(epoch, "x");
-    this.plot.setCursor({ left, top: epoch === undefined ? -10 : over.clientHeight / 2 });
+    const left = epoch === null ? -10 : this.plot.valToPos(epoch, "x");
+    this.plot.setCursor({ left, top: epoch === null ? -10 : over.clientHeight / 2 });
   }
 
   private series(lines: readonly Line[]): uPlot.Series[] {
@@ -163,7 +162,7 @@ export class Chart {
       width,
       height: chartHeight,
       series: [
-        { label: "epoch", value: (_, raw) => (raw === null ? "–" : String(raw)) },
+        { label: "epoch", value: (_, raw) => (raw === null ? "–" : formatNumber(raw, 6)) },
         ...this.series(lines),
       ],
       bands,
@@ -282,8 +281,8 @@ export class ChartGrid {
     this.element.hidden = [...this.charts.values()].every(({ element }) => element.hidden);
   }
 
-  point(place: number | null): void {
-    for (const chart of this.charts.values()) chart.point(place);
+  point(epoch: number | null): void {
+    for (const chart of this.charts.values()) chart.point(epoch);
   }
 
   close(): void {

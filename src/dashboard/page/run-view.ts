@@ -1,6 +1,6 @@
 // The page of one run: four answers at the top, then what they come from.
 import { formatCount } from "../../base/format.js";
-import type { Point } from "../types.js";
+import type { Point, StepPoint } from "../types.js";
 import {
   ChartGrid,
   type ChartOptions,
@@ -11,6 +11,7 @@ import {
 } from "./charts.js";
 import { make, setText, type View } from "./elements.js";
 import { CellsBlock, CodesBlock, StripsBlock } from "./search-view.js";
+import { epochsOfSteps } from "./series.js";
 import type { ShownRun, Source } from "./source.js";
 import {
   choosesInTheEnd,
@@ -120,6 +121,7 @@ export class RunView implements View {
   /** Place among the points; null follows the last one. */
   private place: number | null = null;
   private drawn = { points: 0, last: -1 };
+  private drawnSteps = "";
   private told = "";
   private readonly timer = window.setInterval(() => this.setTiles(), 1000);
 
@@ -153,17 +155,18 @@ export class RunView implements View {
   }
 
   private get run(): ShownRun {
-    return this.source.runs.get(this.id) ?? { detail: null, points: [] };
+    return this.source.runs.get(this.id) ?? { detail: null, points: [], steps: [] };
   }
 
   update(): void {
-    const { detail, points } = this.run;
+    const { detail, points, steps } = this.run;
     const isThere = this.source.rows.has(this.id);
     this.missing.hidden = isThere || !this.source.ready;
     setText(this.missing, `There is no run ${this.id} here (any more).`);
     this.setTiles();
     this.setFacts();
     this.makeSearchPart();
+    this.setSteps(steps, points);
     const last = points.length - 1;
     this.sliderBlock.hidden = points.length < 2;
     this.slider.max = String(Math.max(0, last));
@@ -174,6 +177,30 @@ export class RunView implements View {
     this.strips?.set(points);
     this.codes?.set(points);
     this.pick(this.place !== null && this.place < last ? this.place : null);
+  }
+
+  private setSteps(steps: readonly StepPoint[], points: readonly Point[]): void {
+    const latest = `${steps.length} ${steps.at(-1)?.[0]} ${points.length}`;
+    if (latest === this.drawnSteps) return;
+    this.drawnSteps = latest;
+    const epochs = epochsOfSteps(steps, points);
+    const marks = phaseMarks(points);
+    const set = (name: string, title: string, format: ChartOptions["format"], values: number[]) => {
+      const line = { label: "training", values, width: 1 };
+      this.curves.set(name, { title, unit: "means between steps", format }, { epochs, lines: [line], marks });
+    };
+    set(
+      "step-loss",
+      "Loss within epochs",
+      formatNumber,
+      steps.map(([, , loss]) => loss),
+    );
+    set(
+      "step-accuracy",
+      "Accuracy within epochs",
+      formatShare,
+      steps.map(([, , , accuracy]) => accuracy),
+    );
   }
 
   /** Shows an epoch; null the last one, and those that come. */
@@ -192,8 +219,9 @@ export class RunView implements View {
     else this.cells?.set(points, at);
     this.strips?.point(at);
     // The cursor of the charts is the reader's as long as the last epoch is shown.
-    this.curves.point(this.place);
-    this.codes?.point(this.place);
+    const pointed = this.place === null ? null : epoch + 1;
+    this.curves.point(pointed);
+    this.codes?.point(pointed);
   }
 
   private setTiles(): void {

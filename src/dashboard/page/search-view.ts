@@ -111,7 +111,7 @@ export class CodesBlock {
   private readonly one: ChartGrid;
   private readonly choice: HTMLSelectElement;
   private points: readonly Point[] = [];
-  private place: number | null = null;
+  private epoch: number | null = null;
 
   constructor(private readonly space: SpaceInfo) {
     this.one = new ChartGrid("One node");
@@ -121,7 +121,7 @@ export class CodesBlock {
       {
         change: () => {
           this.set(this.points);
-          this.point(this.place);
+          this.point(this.epoch);
         },
       },
       ...options,
@@ -247,10 +247,11 @@ export class CodesBlock {
     return lines.sort((a, b) => b.final - a.final).slice(0, 8);
   }
 
-  point(place: number | null): void {
-    this.place = place;
-    this.all.point(place);
-    this.one.point(place);
+  /** Puts the cursor of all charts on this epoch, from 1; null: nowhere. */
+  point(epoch: number | null): void {
+    this.epoch = epoch;
+    this.all.point(epoch);
+    this.one.point(epoch);
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 // Curves of several runs beside each other: on common epochs, with mean and band where they differ in the seed alone.
-import type { Point } from "../types.js";
+import type { Point, StepPoint } from "../types.js";
 
 export type Values = readonly (number | null)[];
 
@@ -11,6 +11,23 @@ export const commonEpochs = (runs: readonly (readonly Point[])[]): number[] =>
 export function valuesAt(points: readonly Point[], epochs: readonly number[], figure: string): Values {
   const byEpoch = new Map(points.map(({ epoch, n }) => [epoch + 1, n[figure]]));
   return epochs.map((epoch) => byEpoch.get(epoch) ?? null);
+}
+
+/**
+ * Where single steps are between the epochs: 1.5 is half through the second one. Of an epoch that still goes on, its share is known by
+ * the length of the one before; of the first one by what is done of it.
+ */
+export function epochsOfSteps(steps: readonly StepPoint[], points: readonly Point[]): number[] {
+  const lengths = new Map(points.map(({ epoch, n }) => [epoch, n.steps ?? 0]));
+  const latest = steps.at(-1)?.[0] ?? 0;
+  let [epoch, first, length] = [-1, 0, 0];
+  return steps.map(([step, own]) => {
+    for (; epoch < own; epoch++) {
+      first += length;
+      length = lengths.get(epoch + 1) || length || latest;
+    }
+    return own + Math.min(1, (step - first) / Math.max(1, length));
+  });
 }
 
 export interface Band {

@@ -1,9 +1,11 @@
 // Where the page has its data from: the server that follows the runs, or the page itself when it was saved.
-import type { Point, RunDetail, RunRow, SavedPage, StudyRow, StudyTable } from "../types.js";
+import type { Point, RunDetail, RunRow, SavedPage, StepPoint, StudyRow, StudyTable } from "../types.js";
 
 export interface ShownRun {
   detail: RunDetail | null;
   points: Point[];
+  /** Rows of single steps, where a run records them. */
+  steps: StepPoint[];
 }
 
 export interface Source {
@@ -41,7 +43,10 @@ class SavedSource implements Source {
     this.rows = new Map(page.rows.map((row) => [row.id, row]));
     this.studies = page.studies;
     this.runs = new Map(
-      Object.entries(page.runs).map(([id, { detail, points }]) => [id, { detail, points: [...points] }]),
+      Object.entries(page.runs).map(([id, { detail, points, steps }]) => [
+        id,
+        { detail, points: [...points], steps: [...steps] },
+      ]),
     );
     this.saved = page.saved;
     this.received = Date.parse(page.saved);
@@ -85,7 +90,7 @@ class LiveSource implements Source {
     this.wish = query.toString();
     this.last = "";
     this.runs.clear();
-    for (const id of ids) this.runs.set(id, { detail: null, points: [] });
+    for (const id of ids) this.runs.set(id, { detail: null, points: [], steps: [] });
     this.ready = false;
     this.connect();
   }
@@ -117,6 +122,14 @@ class LiveSource implements Source {
       if (run === undefined) return;
       if (reset) run.points = [];
       run.points.push(...points);
+    });
+    on("steps", (data) => {
+      const { id, reset, steps } = data as { id: string; reset: boolean; steps: StepPoint[] };
+      const run = this.runs.get(id);
+      if (run === undefined) return;
+      if (reset) run.steps = [];
+      // One after the other: as arguments of one call, very many are too many.
+      for (const step of steps) run.steps.push(step);
     });
     on("ready", () => {
       this.ready = true;
