@@ -166,14 +166,15 @@ export class RunView implements View {
     this.setTiles();
     this.setFacts();
     this.makeSearchPart();
-    this.setSteps(steps, points);
     const last = points.length - 1;
     this.sliderBlock.hidden = points.length < 2;
     this.slider.max = String(Math.max(0, last));
     const now = { points: points.length, last: points[last]?.epoch ?? -1 };
-    if (now.points === this.drawn.points && now.last === this.drawn.last) return;
+    const isOld = now.points === this.drawn.points && now.last === this.drawn.last;
     this.drawn = now;
-    setCurves(this.curves, points, detail?.row.method === "ista-trials");
+    if (!isOld) setCurves(this.curves, points, detail?.row.method === "ista-trials");
+    this.setSteps(steps, points);
+    if (isOld) return;
     this.strips?.set(points);
     this.codes?.set(points);
     this.pick(this.place !== null && this.place < last ? this.place : null);
