@@ -1,0 +1,240 @@
+// Several processes that compute one run: the same run as in one, the same bits again, and a clear end where one is lost.
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { begin, expectSameResults, perform, resultsOf, succeed } from "./support/command-line.js";
+import { compiledProgram } from "./support/compiled.js";
+import { beginTogether, distance, figuresOf, launched } from "./support/processes.js";
+
+let program: string;
+let folder: string;
+beforeAll(() => {
+  program = compiledProgram();
+  folder = fs.mkdtempSync(join(tmpdir(), "ista-nas-processes-"));
+}, 120_000);
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+const pathOf = (name: string): string => join(folder, name);
+
+const small = [
+  ...["--data", "bundled", "--cells", "3", "--channels", "4", "--limit-test", "40", "--threads", "1"],
+  ...["--log-every", "1", "--batch-size", "16"],
+];
+/** 20 steps or more of each; the last batch of an epoch has fewer images than two for each of four processes. */
+const kinds = {
+  "two-stage": [
+    ...["search", ...small, "--limit-train", "166", "--epochs", "4", "--code-learning-rate", "0.01"],
+    ...["--learning-rate", "0.025"],
+  ],
+  "one-stage": [
+    ...["search", "--method", "ista-one-stage", ...small, "--limit-train", "101", "--epochs", "2"],
+    ...["--train-epochs", "2", "--validation-fraction", "0", "--auxiliary-weight", "0.4"],
+    ...["--drop-path", "0.2", "--learning-rate", "0.025", "--code-learning-rate", "0.01"],
+  ],
+  training: [
+    ...["train", "--arch", "ISTA_onestage", ...small, "--limit-train", "132", "--epochs", "3"],
+    ...["--validation-fraction", "0.25", "--auxiliary-weight", "0.4", "--drop-path", "0.2"],
+    ...["--weight-averaging", "0.9", "--cutout", "8", "--color-jitter", "0.1,0.1,0.1,0"],
+  ],
+} as const;
+type Kind = keyof typeof kinds;
+
+const run = async (name: string, processes: number, words: readonly string[]): Promise<string> => {
+  const out = pathOf(name);
+  if (fs.existsSync(out)) return out;
+  const all = [...words, "--out", out];
+  await succeed(program, processes === 1 ? all : launched(processes, all));
+  return out;
+};
+
+describe.each(Object.keys(kinds) as Kind[])("%s", (kind) => {
+  it.each([2, 4])(
+    "in %i processes with the statistics of whole batches is that in one",
+    async (processes) => {
+      const one = figuresOf(await run(`${kind}-1`, 1, kinds[kind]));
+      const several = figuresOf(
+        await run(`${kind}-sync-${processes}`, processes, [...kinds[kind], "--sync-batch-norm"]),
+      );
+      expect(one.losses.length).toBeGreaterThanOrEqual(20);
+      expect(several.losses).toHaveLength(one.losses.length);
+      for (const [step, loss] of one.losses.entries())
+        expect(Math.abs(several.losses[step] - loss), `step ${step}`).toBeLessThan(2e-3 * loss);
+      // Rounding only: the first steps agree much more closely than the last ones.
+      expect(Math.abs(several.losses[0] - one.losses[0])).toBeLessThan(1e-5);
+      expect(several.genotypes).toEqual(one.genotypes);
+      for (const [epoch, loss] of one.validation.entries())
+        expect(Math.abs(several.validation[epoch] - loss)).toBeLessThan(5e-3 * loss + 1e-9);
+      expect([...several.weights.keys()]).toEqual([...one.weights.keys()]);
+      expect(distance(one.weights, several.weights)).toBeLessThan(3e-3);
+    },
+  );
+});
+
+describe("with the statistics of their own images", () => {
+  it("the same number of processes gives the same bits, other statistics other ones", async () => {
+    const first = await run("own-a", 2, kinds["two-stage"]);
+    expectSameResults(await run("own-b", 2, kinds["two-stage"]), resultsOf(first));
+    const one = figuresOf(await run("two-stage-1", 1, kinds["two-stage"]));
+    expect(Math.abs(figuresOf(first).losses[0] - one.losses[0])).toBeGreaterThan(1e-4);
+  });
+
+  it("a run that is stopped goes on as if it had not been, with its number of processes and with another", async () => {
+    const words = [...kinds.training, "--sync-batch-norm"];
+    const undisturbed = await run("whole", 2, words);
+    for (const [processes, name] of [
+      [2, "same"],
+      [3, "more"],
+      [1, "alone"],
+    ] as const) {
+      const out = pathOf(`stopped-${name}`);
+      const stopped = begin(program, launched(2, [...words, "--out", out, "--save-every", "0.0000001"]));
+      await stopped.said(/epoch 1\/3/);
+      stopped.kill("SIGINT");
+      expect(await stopped.ended).toMatchObject({ status: 130 });
+      const onwards = ["train", "--resume", out];
+      await succeed(program, processes === 1 ? onwards : launched(processes, onwards));
+      const [a, b] = [figuresOf(undisturbed), figuresOf(out)];
+      expect(b.losses).toHaveLength(a.losses.length);
+      if (processes === 2) expect(b.losses).toEqual(a.losses);
+      expect(distance(a.weights, b.weights)).toBeLessThan(processes === 2 ? 1e-12 : 3e-3);
+    }
+  });
+});
+
+it("an evaluation in 3 processes has the figures of one in one", async () => {
+  const trained = await run("training-1", 1, kinds.training);
+  const figures = async (words: readonly string[]) => {
+    const { out } = await succeed(program, [...words, "--limit-test", "70", "--mistakes", "5", "--json"]);
+    const { loss, confusion, topK, mistakes } = JSON.parse(out);
+    return { loss, confusion, topK, mistakes: mistakes.map(({ guess, origin }: never) => [guess, origin]) };
+  };
+  const one = await figures(["eval", trained]);
+  const three = await figures(launched(3, ["eval", trained]));
+  expect(three).toEqual({ ...one, loss: expect.closeTo(one.loss, 5) });
+});
+
+describe("where one process is lost", () => {
+  const words = [...kinds["two-stage"], "--epochs", "500", "--save-every", "0.0000001", "--timeout", "20"];
+
+  it.each([0, 1])(
+    "rank %i killed: all others end with a clear error, and the run goes on from its checkpoint",
+    async (victim) => {
+      const out = pathOf(`lost-${victim}`);
+      const all = await beginTogether(program, 3, () => [...words, "--out", out]);
+      await all[0].said(/epoch 2\//);
+      all[victim].kill("SIGKILL");
+      const started = performance.now();
+      const endings = await Promise.all(all.map(({ ended }) => ended));
+      expect(performance.now() - started).toBeLessThan(25_000);
+      for (const [rank, { status, err }] of endings.entries()) {
+        if (rank === victim) continue;
+        expect(status, err).toBe(1);
+        expect(err).toMatch(/error PROCESSES_LOST: .*--resume/);
+      }
+      const { err } = await succeed(
+        program,
+        launched(2, ["search", "--resume", out, "--epochs", "4", "--threads", "1"]),
+      ).catch(() => perform(program, launched(2, ["search", "--resume", out, "--epochs", "500"])));
+      expect(err).toMatch(/goes on after epoch/);
+    },
+  );
+
+  it("one that never comes is named", async () => {
+    const [only] = await beginTogether(
+      program,
+      1,
+      () => [...words, "--out", pathOf("waiting"), "--timeout", "2"],
+      () => ({
+        WORLD_SIZE: "2",
+      }),
+    );
+    const { status, err } = await only.ended;
+    expect(status).toBe(1);
+    expect(err).toMatch(/PROCESSES_LOST: .*rank 1 of 2 has not come within 2 s/);
+  });
+
+  it("launch ends all, says who, and gives its status", async () => {
+    const out = pathOf("launch-lost");
+    const running = begin(program, ["launch", "--processes", "3", ...words, "--out", out]);
+    await running.said(/epoch 1\//);
+    const children = execFileSync("pgrep", ["-P", String(running.child.pid)], { encoding: "utf8" });
+    const pids = children.trim().split("\n").map(Number);
+    expect(pids).toHaveLength(3);
+    const third = pids.find((pid) => fs.readFileSync(`/proc/${pid}/environ`, "utf8").includes("\0RANK=2\0"))!;
+    process.kill(third, "SIGKILL");
+    const { status, err } = await running.ended;
+    expect(status).toBe(1);
+    expect(err).toMatch(/rank 2 of 3 was ended by SIGKILL/);
+    for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();
+  });
+});
+
+it("different data, and different programs, are refused", async () => {
+  const words = kinds["two-stage"];
+  const all = await beginTogether(
+    program,
+    2,
+    (rank) => [
+      ...words,
+      ...["--out", pathOf("other-data"), "--timeout", "20"],
+      // The command line of the first one counts, but not what it finds on its disk.
+      ...(rank === 1 ? ["--data", "bundled"] : []),
+    ],
+    (rank): Record<string, string> => (rank === 1 ? { ISTA_NAS_VECTOR: "baseline" } : {}),
+  );
+  const endings = await Promise.all(all.map(({ ended }) => ended));
+  expect(endings.map(({ status }) => status)).toEqual([1, 1]);
+  expect(endings[0].err).toMatch(/PROCESSES_DIFFER: .*vector code/);
+});
+
+it("wrong options and half an environment are wrong usage", async () => {
+  const refused = async (words: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+    const { status, err } = await perform(program, words, { env });
+    expect(status, err).toBe(2);
+    return err;
+  };
+  expect(await refused(["search", ...small], { RANK: "0", WORLD_SIZE: "2", MASTER_PORT: "1" })).toMatch(
+    /MASTER_ADDR/,
+  );
+  expect(await refused(["launch", "--processes", "2"])).toMatch(/USAGE/);
+  expect(await refused(["launch", "search", ...small])).toMatch(/--processes/);
+  expect(await refused(launched(2, ["search", "--cells", "0"]))).toMatch(/CONFIG_VALUE/);
+});
+
+it("ports listen on the given address alone", async () => {
+  const running = begin(
+    program,
+    launched(2, [...kinds["two-stage"], "--epochs", "500", "--out", pathOf("ports")]),
+  );
+  await running.said(/epoch 1\//);
+  const pids = execFileSync("pgrep", ["-P", String(running.child.pid)], { encoding: "utf8" })
+    .trim()
+    .split("\n");
+  // Numbers of the sockets that the processes hold; in /proc/net, state 0A listens, and addresses are hexadecimal, backwards.
+  const own = new Set(
+    pids.flatMap((pid) =>
+      fs.readdirSync(`/proc/${pid}/fd`).flatMap((descriptor) => {
+        try {
+          return /socket:\[(\d+)\]/.exec(fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.slice(1) ?? [];
+        } catch {
+          return [];
+        }
+      }),
+    ),
+  );
+  const listening = ["tcp", "tcp6"].flatMap((kind) =>
+    fs
+      .readFileSync(`/proc/${pids[0]}/net/${kind}`, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] === "0A" && own.has(fields[9]))
+      .map((fields) => fields[1].split(":")[0]),
+  );
+  running.kill("SIGTERM");
+  await running.ended;
+  expect(listening.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(listening)).toEqual(new Set(["0100007F"]));
+});
