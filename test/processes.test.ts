@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { begin, expectSameResults, perform, resultsOf, succeed } from "./support/command-line.js";
+import { begin, expectSameResults, pause, perform, resultsOf, succeed } from "./support/command-line.js";
 import { compiledProgram } from "./support/compiled.js";
 import { beginTogether, distance, figuresOf, launched } from "./support/processes.js";
 
@@ -20,18 +20,18 @@ const pathOf = (name: string): string => join(folder, name);
 
 const small = [
   ...["--data", "bundled", "--cells", "3", "--channels", "4", "--limit-test", "40", "--threads", "1"],
-  ...["--log-every", "1", "--batch-size", "16"],
+  // Rounding grows from step to step, the faster the larger the steps are.
+  ...["--log-every", "1", "--batch-size", "16", "--learning-rate", "0.003"],
 ];
 /** 20 steps or more of each; the last batch of an epoch has fewer images than two for each of four processes. */
 const kinds = {
   "two-stage": [
     ...["search", ...small, "--limit-train", "166", "--epochs", "4", "--code-learning-rate", "0.01"],
-    ...["--learning-rate", "0.025"],
   ],
   "one-stage": [
     ...["search", "--method", "ista-one-stage", ...small, "--limit-train", "101", "--epochs", "2"],
     ...["--train-epochs", "2", "--validation-fraction", "0", "--auxiliary-weight", "0.4"],
-    ...["--drop-path", "0.2", "--learning-rate", "0.025", "--code-learning-rate", "0.01"],
+    ...["--drop-path", "0.2", "--code-learning-rate", "0.01"],
   ],
   training: [
     ...["train", "--arch", "ISTA_onestage", ...small, "--limit-train", "132", "--epochs", "3"],
@@ -59,15 +59,15 @@ describe.each(Object.keys(kinds) as Kind[])("%s", (kind) => {
       );
       expect(one.losses.length).toBeGreaterThanOrEqual(20);
       expect(several.losses).toHaveLength(one.losses.length);
-      for (const [step, loss] of one.losses.entries())
-        expect(Math.abs(several.losses[step] - loss), `step ${step}`).toBeLessThan(2e-3 * loss);
-      // Rounding only: the first steps agree much more closely than the last ones.
-      expect(Math.abs(several.losses[0] - one.losses[0])).toBeLessThan(1e-5);
+      // Rounding alone: nearly nothing in the first steps; then it grows, as it does between two kinds of vector code.
+      const differences = one.losses.map((loss, step) => Math.abs(several.losses[step] - loss));
+      expect(Math.max(...differences.slice(0, 3))).toBeLessThan(1e-5);
+      expect(Math.max(...differences)).toBeLessThan(0.03);
       expect(several.genotypes).toEqual(one.genotypes);
       for (const [epoch, loss] of one.validation.entries())
-        expect(Math.abs(several.validation[epoch] - loss)).toBeLessThan(5e-3 * loss + 1e-9);
+        expect(Math.abs(several.validation[epoch] - loss)).toBeLessThan(0.03);
       expect([...several.weights.keys()]).toEqual([...one.weights.keys()]);
-      expect(distance(one.weights, several.weights)).toBeLessThan(3e-3);
+      expect(distance(one.weights, several.weights)).toBeLessThan(0.02);
     },
   );
 });
@@ -98,7 +98,7 @@ describe("with the statistics of their own images", () => {
       const [a, b] = [figuresOf(undisturbed), figuresOf(out)];
       expect(b.losses).toHaveLength(a.losses.length);
       if (processes === 2) expect(b.losses).toEqual(a.losses);
-      expect(distance(a.weights, b.weights)).toBeLessThan(processes === 2 ? 1e-12 : 3e-3);
+      expect(distance(a.weights, b.weights)).toBeLessThan(processes === 2 ? 1e-12 : 0.02);
     }
   });
 });
@@ -203,38 +203,58 @@ it("wrong options and half an environment are wrong usage", async () => {
   expect(await refused(launched(2, ["search", "--cells", "0"]))).toMatch(/CONFIG_VALUE/);
 });
 
-it("ports listen on the given address alone", async () => {
-  const running = begin(
-    program,
-    launched(2, [...kinds["two-stage"], "--epochs", "500", "--out", pathOf("ports")]),
-  );
-  await running.said(/epoch 1\//);
-  const pids = execFileSync("pgrep", ["-P", String(running.child.pid)], { encoding: "utf8" })
-    .trim()
-    .split("\n");
-  // Numbers of the sockets that the processes hold; in /proc/net, state 0A listens, and addresses are hexadecimal, backwards.
+/** Local addresses of the TCP sockets of processes, by what they do; hexadecimal and backwards, as the kernel writes them. */
+function addressesOf(pids: readonly (number | string)[]): { listening: string[]; connected: string[] } {
   const own = new Set(
     pids.flatMap((pid) =>
       fs.readdirSync(`/proc/${pid}/fd`).flatMap((descriptor) => {
         try {
-          return /socket:\[(\d+)\]/.exec(fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.slice(1) ?? [];
+          return /socket:\[(\d+)\]/.exec(fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.[1] ?? [];
         } catch {
           return [];
         }
       }),
     ),
   );
-  const listening = ["tcp", "tcp6"].flatMap((kind) =>
-    fs
-      .readFileSync(`/proc/${pids[0]}/net/${kind}`, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => line.trim().split(/\s+/))
-      .filter((fields) => fields[3] === "0A" && own.has(fields[9]))
-      .map((fields) => fields[1].split(":")[0]),
+  const rows = ["tcp", "tcp6"].flatMap((kind) =>
+    fs.readFileSync(`/proc/${pids[0]}/net/${kind}`, "utf8").trim().split("\n"),
   );
-  running.kill("SIGTERM");
-  await running.ended;
-  expect(listening.length).toBeGreaterThanOrEqual(2);
-  expect(new Set(listening)).toEqual(new Set(["0100007F"]));
+  const fields = rows.map((row) => row.trim().split(/\s+/)).filter((row) => own.has(row[9]));
+  const inState = (state: string) =>
+    fields.filter((row) => row[3] === state).map((row) => row[1].split(":")[0]);
+  return { listening: inState("0A"), connected: inState("01") };
+}
+
+describe("ports", () => {
+  const loopback = "0100007F";
+  const words = [...kinds["two-stage"], "--epochs", "500"];
+
+  it("are of the given address while processes are waited for", async () => {
+    const [first] = await beginTogether(
+      program,
+      1,
+      () => [...words, "--out", pathOf("waits")],
+      () => ({ WORLD_SIZE: "2" }),
+    );
+    let listening: string[] = [];
+    while (listening.length === 0 && first.child.exitCode === null) {
+      await pause(100);
+      listening = addressesOf([first.child.pid!]).listening;
+    }
+    first.kill("SIGKILL");
+    await first.ended;
+    expect(listening).toEqual([loopback]);
+  });
+
+  it("of a run that goes on do not listen, and are connected on that address", async () => {
+    const running = begin(program, launched(2, [...words, "--out", pathOf("ports")]));
+    await running.said(/epoch 1\//);
+    const pids = execFileSync("pgrep", ["-P", String(running.child.pid)], { encoding: "utf8" });
+    const { listening, connected } = addressesOf(pids.trim().split("\n"));
+    running.kill("SIGTERM");
+    await running.ended;
+    expect(listening).toEqual([]);
+    expect(connected.length).toBeGreaterThan(0);
+    expect(new Set(connected)).toEqual(new Set([loopback]));
+  });
 });
