@@ -46,6 +46,8 @@ export interface Figures {
   /** Of every epoch, on the held-out images. */
   readonly validation: readonly number[];
   readonly genotypes: readonly string[];
+  /** The compressed codes of all choices after the first epoch; none of a training. */
+  readonly codes: readonly number[];
   /** Of the last checkpoint. */
   readonly weights: ReadonlyMap<string, Float32Array>;
 }
@@ -61,6 +63,9 @@ export function figuresOf(path: string): Figures {
     accuracies: steps.map(({ accuracy }) => accuracy),
     validation: records.map(({ validationLoss }) => Number(validationLoss ?? 0)),
     genotypes: records.map(({ genotype }) => JSON.stringify(genotype ?? null)),
+    codes: ((records[0].choices ?? []) as { compressedCode: number[] }[]).flatMap(
+      ({ compressedCode }) => compressedCode,
+    ),
     weights: new Map(
       [...tensors].flatMap(([name, { data }]) =>
         data instanceof Float32Array ? [[name, data] as const] : [],
@@ -69,15 +74,22 @@ export function figuresOf(path: string): Figures {
   };
 }
 
-/** Root of the mean square of the difference of all weights over that of the weights. */
-export function distance(one: Figures["weights"], other: Figures["weights"]): number {
-  let [difference, size] = [0, 0];
-  for (const [name, values] of one) {
-    const theirs = other.get(name)!;
-    for (const [index, value] of values.entries()) {
-      difference += (value - theirs[index]) ** 2;
-      size += value ** 2;
-    }
+/** Length of the difference over that of the first; 0 of nothing. */
+export function relativeDistance(one: Iterable<number>, other: Iterable<number>): number {
+  const theirs = Array.from(other);
+  let [difference, size, count] = [0, 0, 0];
+  for (const value of one) {
+    difference += (value - theirs[count]) ** 2;
+    size += value ** 2;
+    count += 1;
   }
-  return Math.sqrt(difference / size);
+  if (count !== theirs.length) return Number.POSITIVE_INFINITY;
+  return size === 0 ? 0 : Math.sqrt(difference / size);
 }
+
+/** The same of all weights. */
+export const distance = (one: Figures["weights"], other: Figures["weights"]): number =>
+  relativeDistance(
+    [...one.values()].flatMap((values) => [...values]),
+    [...one.keys()].flatMap((name) => [...other.get(name)!]),
+  );
