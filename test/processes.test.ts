@@ -213,6 +213,19 @@ it("wrong options and half an environment are wrong usage", async () => {
   expect(await refused(["search", ...small], { RANK: "0", WORLD_SIZE: "2", MASTER_PORT: "1" })).toMatch(
     /MASTER_ADDR/,
   );
+  const place = { RANK: "0", WORLD_SIZE: "2", MASTER_ADDR: "127.0.0.1", MASTER_PORT: "29511" };
+  const study = [
+    "study",
+    "--methods",
+    "random",
+    "--seeds",
+    "0..1",
+    "--data",
+    "bundled",
+    "--out",
+    pathOf("study"),
+  ];
+  expect(await refused(study, place)).toMatch(/study: expected to be started once/);
   expect(await refused(["launch", "--processes", "2"])).toMatch(/USAGE/);
   expect(await refused(["launch", "search", ...small])).toMatch(/--processes/);
   expect(await refused(launched(2, ["search", "--cells", "0"]))).toMatch(/CONFIG_VALUE/);
