@@ -18,6 +18,7 @@
 
 #include "convert.h"
 #include "ops/vector_code.h"
+#include "processes/binding.h"
 #include "tensor_table.h"
 
 namespace ista {
@@ -350,7 +351,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   } catch (const std::invalid_argument& error) {
     throw_js(env, "ENGINE_VECTOR", error.what());
   }
-  env.SetInstanceData(new State());
+  State* addon = new State();
+  env.SetInstanceData(addon);
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
@@ -369,6 +371,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add("setGradEnabled", set_grad_enabled);
   add("setThreads", set_threads);
   add("information", information);
+  exports.Set("processes", process_functions(env, addon->tensors));
   return exports;
 }
 

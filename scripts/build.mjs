@@ -17,7 +17,7 @@ import { availableParallelism, freemem, machine } from "node:os";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { findLibtorch, libtorchRemedies } from "./lib/libtorch.mjs";
+import { findLibtorch, hasGloo, libtorchRemedies } from "./lib/libtorch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values: wanted } = parseArgs({ options: { build: { type: "string" }, dist: { type: "boolean" } } });
@@ -45,8 +45,11 @@ const stampOf = (path) => (existsSync(path) ? readFileSync(path, "utf8") : "");
 const native = join(root, "native");
 const architecture = existsSync(join(native, "kernels", machine())) ? machine() : "other";
 
-/** Every object file of the addon: its source, whether libtorch's headers are needed, and the flags that only it has. */
-function addonObjects() {
+/**
+ * Every object file of the addon: its source, whether libtorch's headers are needed, and the flags that only it has.
+ * @param withGloo flags of what needs gloo's headers; none where there are none
+ */
+function addonObjects(withGloo) {
   const sources = listFiles(native, /\.cc$/).filter((path) => !path.includes("/test/"));
   const isKernel = (path) => path.startsWith(join(native, "kernels"));
   const nameOf = (source) => relative(native, source).replaceAll(sep, "-").slice(0, -3);
@@ -61,7 +64,12 @@ function addonObjects() {
   );
   const others = sources
     .filter((source) => !isKernel(source))
-    .map((source) => ({ source, object: join(build, `${nameOf(source)}.o`), own: [], libtorch: true }));
+    .map((source) => ({
+      source,
+      object: join(build, `${nameOf(source)}.o`),
+      own: source.startsWith(join(native, "processes")) ? withGloo : [],
+      libtorch: true,
+    }));
   return [...kernels, ...others];
 }
 
@@ -88,13 +96,16 @@ async function buildAddon() {
     // libtorch's own headers are not ours to warn about; /usr/include must stay an ordinary include folder.
     ...includes.filter((path) => path !== "/usr/include").flatMap((path) => ["-isystem", path]),
   ];
+  // Several processes for one run; without it all else works.
+  const gloo = process.env.ISTA_NAS_WITHOUT_GLOO !== "1" && hasGloo(libtorch);
+  const withGloo = gloo ? ["-DUSE_DISTRIBUTED", "-DUSE_C10D_GLOO"] : [];
   const headers = listFiles(native, /\.h$/);
   const texts = (paths) => paths.map((path) => readFileSync(path, "utf8"));
   const version = execFileSync(compiler, ["--version"], { encoding: "utf8" });
   const libtorchIdentity = [libtorch.lib, stampOf(join(libtorch.includes[1], "torch/version.h"))];
   mkdirSync(build, { recursive: true });
 
-  const objects = addonObjects().map((one) => {
+  const objects = addonObjects(withGloo).map((one) => {
     const flags = [...general, ...(one.libtorch ? withLibtorch : []), ...one.own];
     // Kernels include headers of their own folder only.
     const read = one.libtorch ? headers : headers.filter((path) => dirname(path) === dirname(one.source));

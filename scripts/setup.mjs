@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findLibtorch, libtorchRemedies } from "./lib/libtorch.mjs";
+import { findLibtorch, hasGlooHeaders, libtorchRemedies } from "./lib/libtorch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -68,19 +68,35 @@ function missingSystemPackages() {
   return missing;
 }
 
+/** What a run in several processes needs of the system's packages; all else works without. */
+function packagesForProcesses() {
+  const libtorch = findLibtorch();
+  const ofSystem = !libtorch || libtorch.origin === "the system's libtorch";
+  return process.platform === "linux" && ofSystem && !(libtorch && hasGlooHeaders(libtorch))
+    ? ["libgloo-dev"]
+    : [];
+}
+
 function installSystemPackages() {
   const missing = missingSystemPackages();
-  if (missing.length === 0) return;
-  const list = missing.join(" ");
+  const extra = packagesForProcesses();
+  if (missing.length + extra.length === 0) return;
+  const list = [...missing, ...extra].join(" ");
   const asRoot = process.getuid?.() === 0;
   const mayInstall =
     hasCommand("apt-get") && (asRoot || spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status === 0);
+  if (!mayInstall && missing.length === 0) {
+    console.error(
+      `set-up: ${list} is not there, which runs in several processes need; all else works without`,
+    );
+    return;
+  }
   if (!mayInstall) {
     const how = hasCommand("apt-get") ? `sudo apt-get install ${list}` : libtorchRemedies;
     stop(`missing: ${list}; this program may not install them itself. Do this, then run it again:\n  ${how}`);
   }
   console.error(
-    `set-up: installing ${list} with apt-get${asRoot ? "" : " through sudo"} (about 1 GB with libtorch, a minute or two)`,
+    `set-up: installing ${list} with apt-get${asRoot ? "" : " through sudo"}${missing.includes("libtorch-dev") ? " (about 1 GB with libtorch, a minute or two)" : ""}`,
   );
   const apt = (...args) => {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
@@ -88,10 +104,13 @@ function installSystemPackages() {
       ? run("apt-get", args, { env })
       : run("sudo", ["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]);
   };
-  const install = () => apt("install", "-y", "-qq", "--no-install-recommends", ...missing);
+  const install = (packages) => apt("install", "-y", "-qq", "--no-install-recommends", ...packages);
+  const all = [...missing, ...extra];
   // The package lists of a new machine may be absent or old: they are fetched when the first try fails.
-  if (!install() && !(apt("update", "-qq") && install()))
-    stop(`apt-get could not install ${list}; see its message above`);
+  if (install(all) || (apt("update", "-qq") && install(all))) return;
+  if (missing.length === 0 || (extra.length > 0 && install(missing)))
+    console.error(`set-up: ${extra.join(" ")} could not be installed: a run is computed in one process`);
+  else stop(`apt-get could not install ${list}; see its message above`);
 }
 
 /**

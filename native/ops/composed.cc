@@ -61,8 +61,7 @@ Tensor apply_norm(const Tensor& input, const Norm& norm, NormSettings settings) 
   if (!norm.exists()) return input;
   TORCH_CHECK(!settings.training || input.numel() > input.size(1),
               "batch norm: training needs more than one value per channel, got ", input.sizes());
-  return at::batch_norm(input, norm.gamma, norm.beta, norm.running_mean, norm.running_var, settings.training,
-                        settings.momentum, settings.epsilon, /*cudnn_enabled=*/true);
+  return batch_norm(input, norm, settings, /*cudnn=*/true);
 }
 
 Tensor concatenated(TensorList inputs) { return inputs.size() == 1 ? inputs[0] : at::cat(inputs, 1); }

@@ -33,15 +33,47 @@ NormState state_of(const double* mean, const double* variance, NormParameters pa
   return state;
 }
 
+// Mean and variance of the images of all processes in place of this one's.
+void join_shared_moments(SharedSums& shared, double count, NormParameters parameters, double momentum, std::vector<double>& mean,
+                         std::vector<double>& variance) {
+  const size_t channels = mean.size();
+  std::vector<double> sums(2 * channels + 1);
+  for (size_t i = 0; i < channels; ++i) {
+    sums[i] = count * mean[i];
+    sums[channels + i] = count * (variance[i] + mean[i] * mean[i]);
+  }
+  sums[2 * channels] = count;
+  shared.add_up(sums.data(), sums.size());
+  const double all = sums[2 * channels];
+  for (size_t i = 0; i < channels; ++i) {
+    mean[i] = sums[i] / all;
+    variance[i] = std::max(0.0, sums[channels + i] / all - mean[i] * mean[i]);
+    if (parameters.running_mean == nullptr) continue;
+    float &running_mean = parameters.running_mean[i], &running_variance = parameters.running_variance[i];
+    running_mean = static_cast<float>((1 - momentum) * running_mean + momentum * mean[i]);
+    running_variance = static_cast<float>((1 - momentum) * running_variance + momentum * variance[i] * all / (all - 1));
+  }
+}
+
 }  // namespace
+
+std::shared_ptr<SharedSums>& shared_sums() {
+  thread_local std::shared_ptr<SharedSums> sums;
+  return sums;
+}
 
 NormState norm_of_batch(const BatchMoments& moments, int images, int pixels, NormParameters parameters, double momentum,
                         double epsilon) {
   std::vector<double> mean(parameters.channels), variance(parameters.channels);
-  vector_code().norms.join_moments({moments.means.data(), moments.squares.data(), images, moments.padded, pixels}, parameters,
-                                   momentum, mean.data(), variance.data());
+  const std::shared_ptr<SharedSums> shared = shared_sums();
+  NormParameters own = parameters;
+  if (shared) own.running_mean = own.running_variance = nullptr;
+  vector_code().norms.join_moments({moments.means.data(), moments.squares.data(), images, moments.padded, pixels}, own, momentum,
+                                   mean.data(), variance.data());
+  if (shared) join_shared_moments(*shared, static_cast<double>(images) * pixels, parameters, momentum, mean, variance);
   NormState state = state_of(mean.data(), variance.data(), parameters, epsilon);
   state.batch_statistics = true;
+  state.shared = shared;
   return state;
 }
 
@@ -53,6 +85,17 @@ NormState norm_of_running_statistics(NormParameters parameters, double epsilon) 
 
 RawGradient raw_gradient(const NormState& norm, int channels, float weight, const double* sums, const double* products,
                          double count) {
+  // The statistics depend on the images of all processes, and so the gradients of these count.
+  std::vector<double> shared;
+  if (norm.exists && norm.shared) {
+    shared.assign(sums, sums + channels);
+    shared.insert(shared.end(), products, products + channels);
+    shared.push_back(count);
+    norm.shared->add_up(shared.data(), shared.size());
+    sums = shared.data();
+    products = sums + channels;
+    count = shared.back();
+  }
   RawGradient result;
   const int padded = rounded_up(channels);
   result.a = AlignedFloats(padded);

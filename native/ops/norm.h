@@ -2,6 +2,7 @@
 #pragma once
 
 #include "scratch.h"
+#include "shared_sums.h"
 
 namespace ista {
 
@@ -30,6 +31,7 @@ struct NormState {
   AlignedFloats mean, inverse_deviation, scale, shift;
   bool batch_statistics = false;
   bool exists = false;  // false: the identity map, nothing else is set
+  std::shared_ptr<SharedSums> shared;  // of those whose images the statistics are of; null: this process's alone
   Affine affine() const { return exists ? Affine{scale.data(), shift.data()} : Affine{}; }
 };
 

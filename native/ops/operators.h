@@ -51,6 +51,8 @@ Tensor conv_norm(const Tensor& input, const Tensor& weight, const Norm& norm, in
                  bool relu_before, NormSettings settings);
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
                 double weight_decay, double max_norm, bool nesterov);
+// libtorch's own, or where processes share the batch (see shared_sums.h) that of all of it. The norm has running statistics.
+Tensor batch_norm(const Tensor& input, const Norm& norm, NormSettings settings, bool cudnn);
 }  // namespace composed
 
 }  // namespace ista

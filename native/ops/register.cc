@@ -49,6 +49,12 @@ Tensor conv_norm(const Tensor& input, const Tensor& weight, const OptionalTensor
                                                               {training, momentum, epsilon});
 }
 
+Tensor batch_norm(const Tensor& input, const OptionalTensors& norm, bool training, double momentum, double epsilon) {
+  const Norm found = norm_at(norm, 0);
+  TORCH_CHECK(found.exists(), "ista::batch_norm: expected running statistics");
+  return composed::batch_norm(input, found, {training, momentum, epsilon}, /*cudnn=*/false);
+}
+
 double sgd_step(TensorList parameters, TensorList gradients, TensorList momenta, double learning_rate, double momentum,
                 double weight_decay, double max_norm, bool nesterov) {
   TORCH_CHECK(parameters.size() == gradients.size() && parameters.size() == momenta.size() && !parameters.empty(),
@@ -88,6 +94,7 @@ TORCH_LIBRARY(ista, library) {
       "conv_norm(Tensor input, Tensor weight, Tensor?[] norm, int stride, int padding, bool relu_before, "
       "bool training, float momentum, float eps) -> Tensor",
       &conv_norm);
+  library.def("batch_norm(Tensor input, Tensor?[] norm, bool training, float momentum, float eps) -> Tensor", &batch_norm);
   library.def(
       "sgd_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] momenta, float lr, float momentum, "
       "float weight_decay, float max_norm, bool nesterov=False) -> float",

@@ -71,6 +71,25 @@ export function findLibtorch() {
   return fromPython() ?? fromSystem();
 }
 
+/**
+ * Whether several processes can compute one run: libtorch has c10d with gloo, and the headers of the gloo that it was built with
+ * lie beside its own.
+ */
+export function hasGloo(libtorch) {
+  if (!hasGlooHeaders(libtorch)) return false;
+  const { lib } = libtorch;
+  const symbols = execFileSync("nm", ["-D", "--defined-only", join(lib, "libtorch_cpu.so")], {
+    encoding: "utf8",
+    maxBuffer: 1 << 30,
+  });
+  return symbols.includes("ProcessGroupGloo");
+}
+
+export function hasGlooHeaders({ includes: [include] }) {
+  const headers = ["torch/csrc/distributed/c10d/ProcessGroupGloo.hpp", "gloo/rendezvous/store.h"];
+  return headers.every((name) => existsSync(join(include, name)));
+}
+
 export const libtorchRemedies = `libtorch (PyTorch's C++ library, 1.13 or later) was not found. One of these helps:
   1. Debian or Ubuntu: apt-get install libtorch-dev libopenblas0-pthread
   2. set LIBTORCH to the folder of an unpacked libtorch (https://pytorch.org/get-started/locally/, C++, cxx11 ABI)

@@ -112,6 +112,17 @@ export const errorCatalogue = {
     status: 2,
     meaning: "ISTA_NAS_VECTOR names vector code that is unknown or that the processor lacks",
   },
+  PROCESSES_ENVIRONMENT: {
+    status: 2,
+    meaning:
+      "the environment says that several processes compute one run, and not all that is needed to find them",
+  },
+  PROCESSES_MISSING: { status: 1, meaning: "the addon was built without what several processes need" },
+  PROCESSES_LOST: {
+    status: 1,
+    meaning: "a process of a run in several did not come, ended, or was silent for longer than --timeout",
+  },
+  PROCESSES_DIFFER: { status: 1, meaning: "processes of one run have other images, programs or weights" },
   WEIGHTS_MISMATCH: { status: 1, meaning: "weights from a file have other names or shapes than the network" },
   WEIGHTS_NOT_FINITE: {
     status: 1,
@@ -139,13 +150,19 @@ export type ErrorCode = keyof typeof errorCatalogue;
  */
 export class IstaError extends Error {
   override readonly name = "IstaError";
+  readonly isEcho: boolean;
 
   constructor(
     readonly code: ErrorCode,
     message: string,
-    options?: { cause?: unknown },
+    options?: {
+      cause?: unknown;
+      /** Of an error that another process of the same run reports. */
+      isEcho?: boolean;
+    },
   ) {
     super(message, options);
+    this.isEcho = options?.isEcho ?? false;
   }
 
   get exitStatus(): 1 | 2 {

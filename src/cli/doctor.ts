@@ -29,6 +29,7 @@ function describeProcessors(): string {
 async function examine(): Promise<Finding[]> {
   await prepareEngine();
   const { engineInformation, setThreads, vectorCode } = await import("../engine/device.js");
+  const { processesAvailable } = await import("../engine/processes.js");
   const { matrixProductRate } = await import("../engine/speed.js");
   const threads = usefulThreads();
   setThreads(threads);
@@ -37,6 +38,7 @@ async function examine(): Promise<Finding[]> {
   const rate = matrixProductRate();
   const slow = rate / Math.min(threads, allowedProcessors()) < slowRate;
   const kernels = vectorCode();
+  const gloo = processesAvailable();
   const vectors = /CPU capability usage: (\S+)/.exec(configuration)?.[1] ?? "unknown";
   const { bavail, bsize } = statfsSync(".");
   const free = bavail * bsize;
@@ -66,6 +68,12 @@ async function examine(): Promise<Finding[]> {
             advice: `less than ${slowRate} GFLOP/s a thread is slow: use OpenBLAS or MKL, and see that nothing else keeps the cores busy`,
           }
         : {}),
+    },
+    {
+      name: "processes",
+      value: gloo
+        ? "several can compute one run (c10d with gloo)"
+        : "a run is computed in one; several need libgloo-dev, and set-up again",
     },
     {
       name: "CUDA",

@@ -13,6 +13,7 @@ import type { EvaluationRequest, ModelEvaluation } from "../model/evaluate-model
 import type { UsableModel } from "../model/open-model.js";
 import { addExamples, note, printResult, wantsQuiet } from "./frame.js";
 import { addEngineOptions, addModelOptions, besideModel, openModelOf, wholeNumber } from "./model-options.js";
+import { addTimeout, joinOthers, leaveOthers, speaks } from "./processes.js";
 import { Progress } from "./progress.js";
 
 interface EvalOptions extends Omit<EvaluationRequest, "limit"> {
@@ -40,7 +41,7 @@ export function registerEval(program: Command): void {
     )
     .option("--skip-broken", "skip pictures that cannot be read instead of stopping", false)
     .option("--out <file>", "the confusion matrix as .svg or .png [in the run, or beside the file]");
-  addEngineOptions(command).action(async (word: string) => runEval(command, word));
+  addTimeout(addEngineOptions(command)).action(async (word: string) => runEval(command, word));
   addExamples(command, [
     ["eval runs/my-training", "on the test images of the data that it was trained on"],
     ["eval runs/my-training --mistakes 50", "and a page of what went wrong"],
@@ -55,6 +56,7 @@ export function registerEval(program: Command): void {
 async function runEval(command: Command, word: string): Promise<void> {
   const { limitTest, out, ...request } = command.opts<EvalOptions>();
   if (out !== undefined) checkDrawingPath(out);
+  await joinOthers(command);
   const model = await openModelOf(command, word);
   const { evaluateModel } = await import("../model/evaluate-model.js");
   if (out !== undefined && model.classes.length > mostConfusedClasses)
@@ -62,7 +64,7 @@ async function runEval(command: Command, word: string): Promise<void> {
       "USAGE",
       `--out ${out}: expected at most ${mostConfusedClasses} classes, of which a confusion matrix is drawn, the network has ${model.classes.length}; leave it out, or take the figures of each class with --json`,
     );
-  const progress = new Progress({ quiet: wantsQuiet(command) });
+  const progress = new Progress({ quiet: wantsQuiet(command), silent: !speaks() });
   const found = await evaluateModel(model, { ...request, limit: limitTest ?? null }, (done, total) =>
     progress.update({
       phase: "evaluate",
@@ -73,6 +75,9 @@ async function runEval(command: Command, word: string): Promise<void> {
       images: done * request.batchSize,
     }),
   ).finally(() => progress.clear());
+  await leaveOthers();
+  // Of several processes, which have all found the same, the first one writes and speaks.
+  if (!speaks()) return;
   for (const one of found.notes) note(one);
   const { modelName } = await import("../model/open-model.js");
   let picture: string | null = out ?? besideModel(model, "confusion.svg");

@@ -87,6 +87,7 @@ export function reportError(error: unknown, { json, verbose }: GlobalOptions): n
     if (error.code === "commander.help") return 2;
   }
   const ista = asIstaError(error);
+  if (ista.isEcho) return ista.exitStatus;
   const stack =
     ista.cause instanceof Error ? `${stackOf(ista)}\ncaused by ${stackOf(ista.cause)}` : stackOf(ista);
   // A mistake of ours is always shown with its stack: it is what a report needs.

@@ -49,7 +49,7 @@ describe("help", () => {
       expect(help).toContain(`\n${heading}\n`);
     const [loose] = help.slice(help.indexOf("\nOptions:\n")).split("\n\n");
     const flags = [...loose.matchAll(/^ {2}(-h, )?--([\w-]+)/gm)].map((found) => found[2]);
-    const expected = ["preset", "config", "out", "root", "name", "resume", "dash", "help"];
+    const expected = ["preset", "config", "out", "root", "name", "resume", "dash", "timeout", "help"];
     expect(flags).toEqual(expect.arrayContaining(expected));
     expect(flags.filter((flag) => !expected.includes(flag))).toEqual(name === "search" ? ["go-on"] : []);
   });

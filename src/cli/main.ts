@@ -21,6 +21,7 @@ import {
   tolerateLostOutput,
 } from "./frame.js";
 import { heedNohup } from "./interrupt.js";
+import { registerLaunch, splitLaunch } from "./launch.js";
 import { registerPredict } from "./predict.js";
 import { registerRuns } from "./runs.js";
 import { registerSearch } from "./search.js";
@@ -32,12 +33,15 @@ import { registerTrain } from "./train.js";
 const commandGroups = {
   "From pictures to a network:": ["demo", "search", "train"],
   "Using a network:": ["eval", "predict", "export"],
-  "Cells, data and runs:": ["arch", "data", "runs", "study", "dash"],
+  "Cells, data and runs:": ["arch", "data", "runs", "study", "dash", "launch"],
   "This program:": ["setup", "config", "bench", "doctor"],
 };
 
-/** The whole command line as commander sees it. */
-export function buildProgram(): Command {
+/**
+ * The whole command line as commander sees it.
+ * @param launched the command, with its flags, that `launch` is to start
+ */
+export function buildProgram(launched: readonly string[] = []): Command {
   const program = newProgram("ista-nas")
     .description("Finds convolutional networks for your images by sparse coding (ISTA-NAS, NeurIPS 2020).")
     .version(packageVersion, "--version", "print the version")
@@ -60,6 +64,7 @@ export function buildProgram(): Command {
   registerRuns(program);
   registerStudy(program);
   registerDash(program);
+  registerLaunch(program, launched);
   registerConfig(program);
   registerBench(program);
   registerDoctor(program);
@@ -87,8 +92,9 @@ export async function main(words: readonly string[]): Promise<void> {
   process.on("uncaughtException", fail);
   try {
     // Plug-ins add flags of their own, so they come before all flags are read.
-    for (const file of pluginsIn(words)) await loadPlugin(file);
-    await buildProgram().parseAsync(words as string[], { from: "user" });
+    const { own, launched } = splitLaunch(words);
+    for (const file of pluginsIn(own)) await loadPlugin(file);
+    await buildProgram(launched).parseAsync(own as string[], { from: "user" });
   } catch (error) {
     fail(error);
   }

@@ -8,6 +8,7 @@ import type { ModelHints, UsableModel } from "../model/open-model.js";
 import { prepareEngine } from "./engine.js";
 import { findRun } from "./find-run.js";
 import { note } from "./frame.js";
+import { speaks } from "./processes.js";
 
 /** Reads a whole number of at least `least` after `flag`. */
 export const wholeNumber =
@@ -78,7 +79,7 @@ export async function openModelOf(command: Command, word: string): Promise<Usabl
   const { openModel } = await import("../model/open-model.js");
   await prepareEngine();
   const model = openModel(findModel(word), command.opts<ModelHints>());
-  if (model.note !== undefined) note(model.note);
+  if (model.note !== undefined && speaks()) note(model.note);
   return model;
 }
 

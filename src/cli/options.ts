@@ -45,6 +45,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "Search:": ["method", "table", "rankedArchitectures", "control", "thenTrain", "trainPreset"],
   "Machine and checkpoints:": [
     ...["seed", "threads", "device", "recompute", "microBatch", "saveEvery", "keepCheckpoints", "logEvery"],
+    "syncBatchNorm",
   ],
 };
 

@@ -14,6 +14,8 @@ export interface ProgressOptions {
   clock?: () => number;
   /** Print nothing (with `--json`). */
   quiet?: boolean;
+  /** Print not even warnings. */
+  silent?: boolean;
 }
 
 const terminalPause = 0.1;
@@ -27,6 +29,7 @@ export class Progress {
   private readonly stream: NodeJS.WriteStream;
   private readonly clock: () => number;
   private readonly quiet: boolean;
+  private readonly silent: boolean;
   private shown = Number.NEGATIVE_INFINITY;
   private lineIsOpen = false;
   private speed: number | null = null;
@@ -37,10 +40,12 @@ export class Progress {
     stream = process.stderr,
     clock = () => performance.now() / 1000,
     quiet = false,
+    silent = false,
   }: ProgressOptions = {}) {
     this.stream = stream;
     this.clock = clock;
-    this.quiet = quiet;
+    this.quiet = quiet || silent;
+    this.silent = silent;
   }
 
   private get onTerminal(): boolean {
@@ -83,6 +88,7 @@ export class Progress {
 
   /** Prints a warning; also where progress is not wanted. */
   warn(message: string): void {
+    if (this.silent) return;
     this.clear();
     this.stream.write(`${styled("warning", "yellow", this.stream)}: ${printable(message)}\n`);
   }

@@ -18,19 +18,32 @@ import { prepareEngine } from "./engine.js";
 import { needsNoOutput, note, printResult, wantsQuiet } from "./frame.js";
 import { Interruption, interruptedStatus } from "./interrupt.js";
 import { addConfigOptions, addLocationOptions, configLayers, type RunLocation } from "./options.js";
+import { addTimeout, firstOf, joinOthers, leaveOthers, speaks } from "./processes.js";
 import { Progress } from "./progress.js";
 import { type RunDash, startRunDash } from "./run-dash.js";
 
 /** Adds the flags of a kind of run, its place, and `--resume`. */
 export function addRunOptions(command: Command, kind: RunKind): Command {
   addLocationOptions(addConfigOptions(command, kind));
-  return command
+  return addTimeout(command)
     .option("--resume <run>", "go on with a run directory from its last checkpoint")
     .option("--dash", "a page in the browser that shows the run while it goes on; see `ista-nas dash`");
 }
 
-/** @throws IstaError CONFIG_*, USAGE */
+/**
+ * What the command line asks for. Joins the other processes of the run first, where there are some.
+ * @throws IstaError CONFIG_*, USAGE, PROCESSES_*
+ */
 export async function runRequest<Kind extends RunKind>(
+  command: Command,
+  kind: Kind,
+  preset?: string,
+): Promise<RunRequest<Kind>> {
+  await joinOthers(command);
+  return firstOf(() => askedRequest(command, kind, preset));
+}
+
+async function askedRequest<Kind extends RunKind>(
   command: Command,
   kind: Kind,
   preset?: string,
@@ -85,7 +98,8 @@ export async function carryOut(
   lastWords: (result: RunResult) => string,
   howToGoOn = ({ path, summary }: RunResult): string => typedLine([summary.kind, "--resume", path]),
 ): Promise<void> {
-  const progress = new Progress({ quiet: wantsQuiet(command) });
+  // Of several processes the first one speaks.
+  const progress = new Progress({ quiet: wantsQuiet(command), silent: !speaks() });
   needsNoOutput((text) => progress.warn(text));
   const interruption = new Interruption((signal) => {
     progress.warn(`${signal}: the present step is finished and saved; once more ends at once`);
@@ -98,10 +112,12 @@ export async function carryOut(
       runEvents(run, () => interruption.signal !== null),
       progress,
     );
+    await leaveOthers();
     progress.clear();
-    printResult(command, { path: result.path, ...result.summary }, () =>
-      result.status === "finished" ? lastWords(result) : interruptedWords(result, howToGoOn(result)),
-    );
+    if (speaks())
+      printResult(command, { path: result.path, ...result.summary }, () =>
+        result.status === "finished" ? lastWords(result) : interruptedWords(result, howToGoOn(result)),
+      );
     if (result.status === "interrupted") process.exitCode = interruptedStatus;
   } finally {
     progress.clear();

@@ -14,6 +14,7 @@ import { spaceOfTraining } from "../run/architecture.js";
 import { isFinished, standingOf, trainingPath } from "../run/go-on.js";
 import { typedLine } from "../study/commands.js";
 import { addExamples, printResult } from "./frame.js";
+import { firstOf, leaveOthers, speaks } from "./processes.js";
 import { addRunOptions, carryOut, runRequest } from "./run-command.js";
 import { nextUse, trainedWords } from "./train.js";
 
@@ -110,14 +111,12 @@ export function registerSearch(program: Command): void {
       // A training that cannot follow is better known before the search than after it.
       if ("config" in asked && asked.config.thenTrain) checkTrainPreset(asked.config);
       const { request, before } = command.opts<{ goOn?: boolean }>().goOn
-        ? goingOn(asked)
+        ? await firstOf(() => goingOn(asked))
         : { request: asked, before: null };
       if (request === null) {
-        printResult(
-          command,
-          { path: before.path, ...before.summary },
-          () => `${printable(before.path)} is finished already`,
-        );
+        await leaveOthers();
+        const words = (): string => `${printable(before.path)} is finished already`;
+        if (speaks()) printResult(command, { path: before.path, ...before.summary }, words);
         return;
       }
       // Loaded here, because it loads the tensor library.
@@ -130,12 +129,12 @@ export function registerSearch(program: Command): void {
         command,
         async (control) => {
           const found = before ?? (await runSearch(request, control));
-          const config = configOf(found);
+          const config = await firstOf(() => configOf(found));
           if (found.status === "interrupted" || !config.thenTrain) return found;
-          control.observer.line(searchedWords(found, config).split("\n")[0]);
+          if (speaks()) control.observer.line(searchedWords(found, config).split("\n")[0]);
           trained = true;
           const say = (line: string): void => control.observer.line(line);
-          return runTraining(await followingTraining(config, found, say), control);
+          return runTraining(await firstOf(() => followingTraining(config, found, say)), control);
         },
         (result) => (trained ? trainedWords(result) : searchedWords(result, configOf(result))),
       );

@@ -1,6 +1,7 @@
 // `ista-nas study`: many runs as one experiment; runs it, plans it for a scheduler, reports on it.
 import { basename, extname, relative, resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { clusterPlace } from "../base/cluster.js";
 import { IstaError } from "../base/errors.js";
 import { safeFileName } from "../base/files.js";
 import { formatDuration } from "../base/format.js";
@@ -66,6 +67,11 @@ const besideFile = ["data", "table", "threads"];
 
 /** @throws IstaError USAGE, CONFIG_*, FILE_*, PLUGIN_INVALID */
 async function wantedStudy(command: Command, file: string | undefined): Promise<WantedStudy> {
+  if (clusterPlace() !== null)
+    throw new IstaError(
+      "USAGE",
+      "study: expected to be started once, this process is one of several that a launcher started; `study plan` gives a command for each run, which are the tasks of an array",
+    );
   const { methods, seeds, baseline, out, resume, plugin = [] } = command.optsWithGlobals<PlanOptions>();
   const { flags = {}, preset, file: configFile } = configLayers(command, "search");
   const { threads, ...common } = flags as Record<string, unknown> & { threads?: number };

@@ -102,6 +102,12 @@ const shared = {
   )
     .nullable()
     .default(null),
+  syncBatchNorm: z
+    .boolean()
+    .default(false)
+    .describe(
+      "where several processes compute the run: batch norms take the statistics of the whole batch, as one process would, and not those of each process's part of it",
+    ),
   device: z
     .string()
     .regex(/^(cpu|cuda(:\d+)?)$/)

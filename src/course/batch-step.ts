@@ -31,11 +31,19 @@ export function batchTensors(network: Network, batch: Batch): { images: Tensor; 
 /**
  * A batch in parts of about the same size, of at most `largest` images; null: in one. No part is a single image unless that is what
  * was asked for, because batch norms need several: an odd batch in parts of 2 has one of 3.
+ * @param sizes of all batches that are to have as many parts as this one; of this one where not given
  */
-export function partsOf(batch: Batch, largest: number | null): Batch[] {
+export function partsOf(
+  batch: Batch,
+  largest: number | null,
+  { least, most }: { readonly least: number; readonly most: number } = {
+    least: batch.count,
+    most: batch.count,
+  },
+): Batch[] {
   const { count, images, labels, origins } = batch;
-  if (largest === null || count <= largest) return [batch];
-  const parts = largest === 1 ? count : Math.min(Math.ceil(count / largest), Math.floor(count / 2));
+  if (largest === null || most <= largest) return [batch];
+  const parts = largest === 1 ? least : Math.min(Math.ceil(most / largest), Math.floor(least / 2));
   const values = images.length / count;
   return Array.from({ length: parts }, (_, part) => {
     const [from, to] = [part, part + 1].map((edge) => Math.floor((edge * count) / parts));

@@ -2,9 +2,10 @@
 import { IstaError } from "../base/errors.js";
 import type { Batch, BatchSource } from "../data/index.js";
 import { withoutGradients } from "../engine/autograd.js";
-import { scope } from "../engine/tensor.js";
+import { scope, Tensor } from "../engine/tensor.js";
 import type { ForwardOptions, Network } from "../nn/network.js";
 import { batchTensors, crossEntropy, partsOf, ranksOfLabels } from "./batch-step.js";
+import { ownImages, processCount, wholeLogits } from "./processes.js";
 
 export interface Evaluation {
   readonly count: number;
@@ -40,6 +41,32 @@ export function evaluateBatch(
   );
 }
 
+interface EvaluateOptions {
+  readonly weights?: ForwardOptions["weights"];
+  readonly microBatch?: number | null;
+}
+
+/** One that goes through the network at once, with its labels. */
+const evaluateOne = (network: Network, batch: Batch, { weights }: EvaluateOptions) => ({
+  ...evaluateBatch(network, batch, weights),
+  labels: batch.labels,
+});
+
+/** A batch that several processes share: each computes the logits of its part, and all get all of them. */
+function evaluateTogether(network: Network, batch: Batch, { weights, microBatch }: EvaluateOptions) {
+  const own = ownImages(batch);
+  const { labels } = own.partOf;
+  const found = partsOf(own, microBatch ?? null).map((part) => evaluateBatch(network, part, weights).logits);
+  const logits = wholeLogits(Float32Array.from(found.flatMap((one) => Array.from(one))), own);
+  const loss = scope(() =>
+    crossEntropy(
+      Tensor.from(logits, [labels.length, logits.length / labels.length]),
+      Tensor.from(BigInt64Array.from(labels, BigInt)),
+    ).item(),
+  );
+  return { loss, logits, labels };
+}
+
 /**
  * Runs every batch of epoch 0 of the source once; the event loop gets a turn after each.
  * @returns null when it was stopped
@@ -56,7 +83,10 @@ export async function evaluate(
     confusion?: boolean;
     /** Images that go through the network at once, at most; null: whole batches. */
     microBatch?: number | null;
-    /** Told of every batch, or part of one, with its logits [N, classes], row-major. */
+    /**
+     * Told of every batch, or part of one, with its logits [N, classes], row-major. Where several processes share it, of whole batches:
+     * the source must not make parts of them.
+     */
     onLogits?: (batch: Batch, logits: Float32Array) => void;
   } = {},
 ): Promise<Evaluation | null> {
@@ -66,18 +96,19 @@ export async function evaluate(
   const sums = { count: 0, loss: 0, top1: 0, top5: 0, seconds: 0 };
   for (let index = 0; index < source.batchCount; index++) {
     const batch = await source.batch(0, index);
-    for (const part of partsOf(batch, options.microBatch ?? null)) {
+    for (const part of processCount() > 1 ? [batch] : partsOf(batch, options.microBatch ?? null)) {
       const started = performance.now();
-      const { loss, logits } = evaluateBatch(network, part, options.weights);
+      const { loss, logits, labels } =
+        processCount() > 1 ? evaluateTogether(network, part, options) : evaluateOne(network, part, options);
       sums.seconds += (performance.now() - started) / 1000;
-      sums.count += part.count;
-      sums.loss += loss * part.count;
-      for (const [row, rank] of ranksOfLabels(logits, part.labels).entries()) {
+      sums.count += labels.length;
+      sums.loss += loss * labels.length;
+      for (const [row, rank] of ranksOfLabels(logits, labels).entries()) {
         if (rank === 0) sums.top1 += 1;
         if (rank < 5) sums.top5 += 1;
         if (!options.confusion) continue;
         const said = mostProbable(logits.subarray(row * classes, (row + 1) * classes));
-        const counts = confusion[part.labels[row]];
+        const counts = confusion[labels[row]];
         counts.set(said, (counts.get(said) ?? 0) + 1);
       }
       options.onLogits?.(part, logits);

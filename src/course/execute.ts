@@ -13,7 +13,17 @@ import { Board } from "./board.js";
 import { adviceFor, ChanceWatch } from "./chance.js";
 import { writeFigures } from "./figures.js";
 import { type Course, type Observer, readPosition, runCourse, startPosition } from "./loop.js";
-import { checkMemory, chooseMicroBatch } from "./memory.js";
+import { checkMemory, chooseMicroBatch, memoryOfProcess } from "./memory.js";
+import {
+  anyProcess,
+  firstSays,
+  heard,
+  isFirst,
+  partSizes,
+  processCount,
+  requireSame,
+  synchroniseNorms,
+} from "./processes.js";
 import { openSources, type Sources } from "./sources.js";
 
 const plainObject = (value: unknown): Readonly<Record<string, unknown>> =>
@@ -83,28 +93,39 @@ export interface RunWork<Kind extends RunKind, Work extends ResumableCourse> {
 
 /**
  * Carries a run out. On failure the run directory keeps its last checkpoint, and a summary that says `failed`.
+ *
+ * Where several processes compute the run, all call this; the first one's request counts, and it alone reads and writes the directory.
  * @throws IstaError whatever stops the run
  */
 export async function executeRun<Kind extends RunKind, Work extends ResumableCourse>(
   work: RunWork<Kind, Work>,
   asked: RunRequest<Kind>,
-  { observer, stop }: RunControl,
+  control: RunControl,
 ): Promise<RunResult> {
   const usedBefore = cpuUsage();
+  const observer = heard(control.observer);
+  const stop = (): boolean => anyProcess(control.stop());
   const warn = (text: string): void => observer.warn(text);
-  const request = "resume" in asked ? (neverBegun(work.kind, asked.resume, asked.flags) ?? asked) : asked;
-  const opened = "resume" in request ? RunDirectory.open(request.resume, "write", warn) : null;
+  const request = firstSays<RunRequest<Kind>>(() =>
+    "resume" in asked ? (neverBegun(work.kind, asked.resume, asked.flags) ?? asked) : asked,
+  );
+  const opened =
+    "resume" in request ? directoryOf(() => RunDirectory.open(request.resume, "write", warn)) : null;
   let run = opened;
   let sources: Sources | null = null;
   let course: Work | null = null;
   try {
     let { config, changes }: { config: ConfigOf[Kind]; changes: string[] } =
       "resume" in request
-        ? configForResume(work.kind, opened!.config(work.kind), request.flags)
+        ? firstSays(() => configForResume(work.kind, opened!.config(work.kind), request.flags))
         : { config: request.config, changes: [] };
+    requireOneDevice(config.device);
+    synchroniseNorms(config.syncBatchNorm);
     const device = Device.named(config.device);
     setThreads(config.threads);
     sources = await openSources(config);
+    const { split, classes } = sources;
+    requireSame("images", JSON.stringify([split, classes]), "give all of them the same --data");
     for (const note of sources.notes) observer.line(note);
     for (const warning of sources.warnings) observer.warn(warning);
     const settled = opened === null ? (work.settle?.(config, sources) ?? null) : null;
@@ -124,17 +145,19 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
         `the data have one class, ${sources.classes[0]}: there is nothing to tell apart, and every accuracy is 100 %; put pictures of other classes beside it`,
       );
     if (device.isHost) {
-      const { batchSize, microBatch, prefetch, recompute } = config;
+      const { microBatch, prefetch, recompute } = config;
+      const batchSize = partSizes(config.batchSize).most;
       const averaging = "weightAveraging" in config && config.weightAveraging > 0;
       const kinds = sources.codes === null ? 1 : 2;
       const options = { batchSize, microBatch, prefetch, recompute, averaging, sources: kinds };
       // A run that goes on has what it was given at its beginning.
-      const chosen = opened === null ? chooseMicroBatch(networks, options) : null;
+      const chosen =
+        opened === null ? firstSays(() => chooseMicroBatch(networks, options, memoryOfProcess())) : null;
       if (chosen !== null) {
         config = { ...config, microBatch: chosen.microBatch };
         observer.line(chosen.line);
       }
-      const warning = checkMemory(networks, { ...options, microBatch: config.microBatch });
+      const warning = checkMemory(networks, { ...options, microBatch: config.microBatch }, memoryOfProcess());
       if (warning !== null) observer.warn(warning);
     }
     for (const description of networks) requireSeveralValues(description, config);
@@ -156,11 +179,13 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       const { out, root, name } = request;
       const { libtorchVersion, blasLibrary } = engineInformation();
       const versions = { libtorch: libtorchVersion, blas: blasLibrary, kernels };
-      const { split } = sources;
-      run = RunDirectory.create({
-        ...{ kind: work.kind, config, out, root, name, versions, split, warn },
-        ...{ dataIdentity: sources.identity(), dataContents: sources.contents() },
-      });
+      const { split, identity, contents } = sources;
+      run = directoryOf(() =>
+        RunDirectory.create({
+          ...{ kind: work.kind, config, out, root, name, versions, split, warn },
+          ...{ dataIdentity: identity(), dataContents: contents() },
+        }),
+      );
       work.begin(course, run, config);
       observer.line(`run directory ${run.path}`);
     }
@@ -184,9 +209,9 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     });
     try {
       const { saveEvery, keepCheckpoints, logEvery } = config;
-      const board = new Board(run!);
+      const board = isFirst() ? new Board(run!) : null;
       const { genotype = null } = work.describe(course, run!, config);
-      await board.begin(config, work.kind === "train" ? genotype : null);
+      await board?.begin(config, work.kind === "train" ? genotype : null);
       const ended = await runCourse(course, position, {
         run: run!,
         observer,
@@ -208,10 +233,10 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
       position.totalSeconds += (performance.now() - started) / 1000;
       for (const warning of sources.skipped()) observer.warn(warning);
       const status = part === null ? "interrupted" : "finished";
-      writeFigures(run!);
+      if (isFirst()) writeFigures(run!);
       run!.writeSummary(summary(status, part ?? work.describe(course, run!, config)));
       run!.requireWritten();
-      return { path: run!.path, status, summary: run!.summary()! };
+      return { path: run!.path, status, summary: firstSays(() => run!.summary()!) };
     } catch (error) {
       // The reason counts, not whether a summary could still be written.
       if (!(error instanceof IstaError && error.code === "RUN_GONE")) {
@@ -225,6 +250,25 @@ export async function executeRun<Kind extends RunKind, Work extends ResumableCou
     await sources?.close();
     run?.close();
   }
+}
+
+/** The directory that the first process opens or makes; the others follow it. */
+function directoryOf(open: () => RunDirectory): RunDirectory {
+  let own: RunDirectory | null = null;
+  const { path, meta } = firstSays(() => {
+    own = open();
+    return { path: own.path, meta: own.meta };
+  });
+  return own ?? RunDirectory.follow(path, meta);
+}
+
+/** @throws IstaError CONFIG_VALUE */
+function requireOneDevice(device: string): void {
+  if (processCount() === 1 || device === Device.cpu.name) return;
+  throw new IstaError(
+    "CONFIG_VALUE",
+    `--device ${device}: expected cpu, as several processes exchange what lies in the machine's own memory; run on ${device} in one process`,
+  );
 }
 
 /** What can be written is; an error that the user could act on is another one than the one that is on its way. */
@@ -291,7 +335,7 @@ function neverBegun<Kind extends RunKind>(
 
 /** Takes the state of the last checkpoint; a run that was ended before its first one begins again. */
 function resume(run: RunDirectory, course: ResumableCourse, observer: Observer) {
-  const checkpoint = run.resume(course.tensorGroups);
+  const checkpoint = firstSays(() => run.resume(course.tensorGroups));
   if (checkpoint === null) {
     observer.warn(`${run.path} has no checkpoint yet: the run begins again`);
     return startPosition();

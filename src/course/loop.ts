@@ -1,4 +1,5 @@
 // The loop that every long run goes through: epochs of steps, records, checkpoints, interruption, resumption.
+import { createHash } from "node:crypto";
 import { memoryUsage } from "node:process";
 import { z } from "zod";
 import { IstaError } from "../base/errors.js";
@@ -10,6 +11,10 @@ import type { Genotype } from "../space/space.js";
 import type { BatchFigures } from "./batch-step.js";
 import type { Board, StepRow } from "./board.js";
 import type { ChanceWatch } from "./chance.js";
+import type { Observer } from "./observer.js";
+import { isFirst, processCount, requireSame } from "./processes.js";
+
+export { type Observer, type ProgressState, silentObserver } from "./observer.js";
 
 /** Means over the images of an epoch so far. */
 export interface EpochFigures {
@@ -96,37 +101,6 @@ export const startPosition = (): Position => ({
   sinceRow: { lossSum: 0, correct: 0, images: 0 },
 });
 
-/** How far a run is. */
-export interface ProgressState {
-  /** What is being done, such as "search". */
-  readonly phase: string;
-  /** Epoch in progress, from 1, and how many there will be. */
-  readonly epoch: number;
-  readonly epochs: number;
-  /** Steps done in this epoch, and how many it has. */
-  readonly step: number;
-  readonly steps: number;
-  /** Means over the epoch so far; accuracy 0..1. A ranking has no loss. */
-  readonly loss?: number;
-  readonly accuracy: number;
-  /** Images done since the run began or went on here, for the speed. */
-  readonly images: number;
-}
-
-/** Who wants to know how a run goes. */
-export interface Observer {
-  progress(state: ProgressState): void;
-  /** Told of every record that goes to metrics.jsonl. */
-  epoch?(record: JsonObject): void;
-  /** Told of every checkpoint that was saved. */
-  checkpoint?(name: string): void;
-  /** A line that stays. */
-  line(text: string): void;
-  warn(text: string): void;
-}
-
-export const silentObserver: Observer = { progress() {}, line() {}, warn() {} };
-
 export interface LoopOptions {
   readonly run: RunDirectory;
   readonly observer: Observer;
@@ -194,6 +168,26 @@ export function readPosition(value: unknown): Position {
   );
 }
 
+/**
+ * Processes that make the same steps of the same numbers have the same weights, to the bit. What makes other ones, such as a method that
+ * does not take its gradients by `batchGradients`, is found at the end of an epoch.
+ * @throws IstaError PROCESSES_DIFFER
+ */
+function requireSameWeights(course: Course): void {
+  if (processCount() === 1) return;
+  const digest = createHash("sha256");
+  for (const [group, tensors] of Object.entries(course.save().tensors))
+    for (const [name, { data }] of tensors) {
+      digest.update(`${group} ${name}:`);
+      digest.update(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    }
+  requireSame(
+    "weights",
+    digest.digest("hex"),
+    "this method, or these machines, cannot compute one run together: run it in one process",
+  );
+}
+
 /** Says where in the run memory was missing, and what to do. */
 function withPlace(error: unknown, phase: string, { epoch, step }: Position): unknown {
   if (!(error instanceof IstaError) || error.code !== "ENGINE_OUT_OF_MEMORY") return error;
@@ -232,7 +226,7 @@ export async function runCourse(
     };
   };
   const save = (name: string, saved?: CheckpointContents): void => {
-    if (run.saveCheckpoint(name, contents(saved))) observer.checkpoint?.(name);
+    if (isFirst() && run.saveCheckpoint(name, contents(saved))) observer.checkpoint?.(name);
   };
   const end = <Ended extends "finished" | "interrupted">(ended: Ended): Ended => {
     // There is no next time: what is still missing is an error.
@@ -295,6 +289,7 @@ export async function runCourse(
     const phase = course.phase;
     const outcome = await course.endEpoch(position.epoch, figures, stop);
     if (outcome === null) return interrupt();
+    requireSameWeights(course);
     position.totalSeconds += seconds() - started;
     const record = {
       epoch: position.epoch,

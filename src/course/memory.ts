@@ -6,6 +6,7 @@ import { formatBytes } from "../base/format.js";
 import { type Convolution, type Graph, type LayerWithWeights, layersWithWeights } from "../space/graph.js";
 import type { NetworkDescription } from "../space/space.js";
 import { layerTensors } from "../space/tensors.js";
+import { localProcessCount } from "./processes.js";
 
 /** Needs of a run in bytes, on top of what the process holds before the network is made (engine, data set). */
 export interface MemoryNeed {
@@ -184,6 +185,13 @@ export function machineMemory(): MachineMemory {
   // Without a limit the system reports none, zero, or a number beyond any machine.
   const total = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
   return { total, free: Math.min(availableMemory(), total), used: memoryUsage().rss };
+}
+
+/** As much of it as each of the processes has that compute a run on this machine. */
+export function memoryOfProcess(): MachineMemory {
+  const { total, free, used } = machineMemory();
+  const processes = localProcessCount();
+  return { total: total / processes, free: free / processes, used };
 }
 
 /** The need of the network that takes the most. @param networks that a run trains one after another, at least one */

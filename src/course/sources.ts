@@ -32,6 +32,7 @@ import {
 } from "../data/index.js";
 import type { SplitRecord } from "../run/directory.js";
 import { largestShare } from "./chance.js";
+import { ownPart, processCount } from "./processes.js";
 
 /** Evaluation of pictures takes a centre crop of 224 of 256 pixels, as the ImageNet recipes do. */
 export const pictureResizeRatio = 256 / 224;
@@ -231,6 +232,12 @@ export async function openSources(config: DataConfig): Promise<Sources> {
     ? preparedSquare(config.imageSize!)
     : { side: dataset.train.height, preparation: dataset.train.preparation };
   const gibibytes = config.pictureCache;
+  const several = processCount() > 1;
+  if (several && streamed && config.skipBroken)
+    throw new IstaError(
+      "CONFIG_VALUE",
+      "--skip-broken: expected a run in one process, as pictures that are skipped while they are streamed change the size of a batch for one of several processes alone; find them with `ista-nas data verify` and take them away",
+    );
   const cache = new PictureCache(gibibytes === null ? usualCacheBytes() : gibibytes * 2 ** 30);
   const source = (part: Part, indices: Int32Array, name: string, varied: boolean): PrefetchedSource => {
     const options = {
@@ -239,6 +246,7 @@ export async function openSources(config: DataConfig): Promise<Sources> {
       shuffle: varied,
       name,
       indices,
+      ...(several ? { part: ownPart } : {}),
       normalisation,
       augmentation: varied ? augmentationOf(config, side) : undefined,
       shape: { channels: 3, height: side, width: side, resizeRatio, fit: config.fit, preparation } as const,

@@ -4,6 +4,7 @@ import { withoutGradients } from "../engine/autograd.js";
 import { scope } from "../engine/tensor.js";
 import type { ForwardOptions, Network } from "../nn/network.js";
 import { batchTensors, partsOf } from "./batch-step.js";
+import { averageStatistics, ownImages, partSizes, withNormsOf } from "./processes.js";
 
 /**
  * Replaces the running means and variances of the network as it is connected now by the means of those of the first batches of the
@@ -23,16 +24,18 @@ export async function recomputeStatistics(
   let seen = 0;
   for (let index = 0; index < batches; index++) {
     const batch = await source.batch(Math.floor(index / source.batchCount), index % source.batchCount);
-    for (const part of partsOf(batch, forward.microBatch ?? null)) {
+    const own = ownImages(batch);
+    const shared = own.count < own.partOf.labels.length;
+    for (const part of partsOf(own, forward.microBatch ?? null, partSizes(own.partOf.labels.length))) {
       seen += 1;
-      withoutGradients(() =>
-        scope(() => {
-          const { images } = batchTensors(network, part);
-          // Share 1 of the first one, 1/2 of the second ...: the plain mean of all.
-          network.forward(images, { training: true, weights: forward.weights, momentum: 1 / seen });
-        }),
-      );
+      const pass = (): void => {
+        const { images } = batchTensors(network, part);
+        // Share 1 of the first one, 1/2 of the second ...: the plain mean of all.
+        network.forward(images, { training: true, weights: forward.weights, momentum: 1 / seen });
+      };
+      withoutGradients(() => scope(() => withNormsOf(shared, pass)));
     }
     await new Promise(setImmediate);
   }
+  averageStatistics(network);
 }

@@ -54,6 +54,17 @@ export function drawPlacement(
   };
 }
 
+/** What happens to one image, drawn in the order that `augmentImage` draws it in. */
+export function drawAugmentation(
+  stream: RandomStream,
+  { height, width }: Pick<ImageShape, "height" | "width">,
+  augmentation: Augmentation,
+): { readonly jitter: ReturnType<typeof drawJitter> | null; readonly placement: Placement } {
+  const { colourJitter } = augmentation;
+  const jitter = colourJitter === undefined ? null : drawJitter(stream, colourJitter);
+  return { jitter, placement: drawPlacement(stream, augmentation, height, width) };
+}
+
 /**
  * Draws what happens to one image of planar bytes, does it, and writes it normalised, as C*H*W values, into `out` at
  * `offset`. `tables` has one row of 256 normalised values a channel. The bytes themselves are not changed.
@@ -67,12 +78,12 @@ export function augmentImage(
   augmentation: Augmentation,
   stream: RandomStream,
 ): void {
+  const { jitter, placement } = drawAugmentation(stream, shape, augmentation);
   let changed = pixels;
-  if (augmentation.colourJitter !== undefined) {
+  if (jitter !== null) {
     changed = new Uint8Array(pixels);
-    applyJitter(changed, shape.channels, drawJitter(stream, augmentation.colourJitter));
+    applyJitter(changed, shape.channels, jitter);
   }
-  const placement = drawPlacement(stream, augmentation, shape.height, shape.width);
   writeImage(out, offset, changed, shape, tables, placement, augmentation.cutout);
 }
 

@@ -11,6 +11,7 @@ import { type PictureAugmentation, type PictureBatch, PicturePool } from "./pict
 import {
   type Batch,
   type BatchSource,
+  type ChoosePart,
   largestImageSide,
   type Normalisation,
   type PictureList,
@@ -24,6 +25,8 @@ export interface FolderSourceOptions extends BatchPlanOptions {
   readonly augmentation?: PictureAugmentation;
   /** The pictures to use, by index; all by default. */
   readonly indices?: Int32Array;
+  /** Of every batch only these pictures are made; all by default. Not together with `skipBroken`. */
+  readonly part?: ChoosePart;
   /** Threads. Default: one for each core but one, at most 8. Each batch is made by one of them. */
   readonly workers?: number;
   /** Leave broken pictures out of their batches, which get smaller, instead of failing. */
@@ -77,7 +80,10 @@ export class FolderBatchSource implements BatchSource {
   /** Throws DATA_PICTURE, DATA_LIMIT and FILE_* errors that name a picture, and DATA_WORKER after `close`. */
   async batch(epoch: number, index: number): Promise<Batch> {
     const { shape, normalisation, augmentation = noAugmentation, skipBroken = false } = this.options;
-    const indices = Array.from(this.plan.batch(epoch, index));
+    const all = this.plan.batch(epoch, index);
+    const part = this.options.part?.(all.length);
+    const first = part?.first ?? 0;
+    const indices = Array.from(part === undefined ? all : all.subarray(first, first + part.count));
     const paths = indices.map((image) => this.list.paths[image]);
     const made = await this.pool.run({
       paths,
@@ -89,6 +95,7 @@ export class FolderBatchSource implements BatchSource {
       augmentation,
       seed: this.options.seed,
       streamName: this.plan.augmentationName(epoch, index),
+      firstPosition: first,
       skipBroken,
     });
     const labels = Int32Array.from(indices, (image) => this.list.labels[image]);
@@ -96,8 +103,12 @@ export class FolderBatchSource implements BatchSource {
     for (const { position, reason } of made.broken) this.broken.set(paths[position], reason);
     for (const image of indices) this.whole[image] = 1;
     for (const { position } of made.broken) this.whole[indices[position]] = 0;
-    if (made.broken.length === 0)
-      return { images: made.images, labels, count: labels.length, origins: paths };
+    const batch = { images: made.images, labels, count: labels.length, origins: paths };
+    if (part !== undefined) {
+      const wholeLabels = all.map((image) => this.list.labels[image]);
+      return { ...batch, partOf: { first, share: part.share, labels: wholeLabels } };
+    }
+    if (made.broken.length === 0) return batch;
     return withoutBroken(made, labels, paths);
   }
 

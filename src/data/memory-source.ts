@@ -1,10 +1,10 @@
 // Batches from images in memory.
 
 import { RandomStream } from "../base/random.js";
-import { type Augmentation, augmentImage, noAugmentation } from "./augmentation.js";
+import { type Augmentation, augmentImage, drawAugmentation, noAugmentation } from "./augmentation.js";
 import { BatchPlan, type BatchPlanOptions } from "./batch-plan.js";
 import { normalisationTables, usableImages } from "./image-set.js";
-import type { Batch, BatchSource, ImageSet, Normalisation } from "./types.js";
+import type { Batch, BatchSource, ChoosePart, ImageSet, Normalisation } from "./types.js";
 
 export interface MemorySourceOptions extends BatchPlanOptions {
   readonly normalisation: Normalisation;
@@ -12,6 +12,8 @@ export interface MemorySourceOptions extends BatchPlanOptions {
   readonly augmentation?: Augmentation;
   /** The images to use, by index; all by default. */
   readonly indices?: Int32Array;
+  /** Of every batch only these images are made; all by default. */
+  readonly part?: ChoosePart;
 }
 
 export class MemoryBatchSource implements BatchSource {
@@ -44,17 +46,24 @@ export class MemoryBatchSource implements BatchSource {
   /** Makes the batch at once, in about a millisecond for 64 images of 3x32x32. */
   async batch(epoch: number, index: number): Promise<Batch> {
     const { set, tables, augmentation } = this;
-    const indices = this.plan.batch(epoch, index);
+    const all = this.plan.batch(epoch, index);
+    const part = this.options.part?.(all.length);
+    const indices = part === undefined ? all : all.subarray(part.first, part.first + part.count);
     const stream = RandomStream.named(this.options.seed, this.plan.augmentationName(epoch, index));
     const values = set.channels * set.height * set.width;
     const images = new Float32Array(indices.length * values);
     const labels = new Int32Array(indices.length);
+    // What happens to the images before these comes from the same stream.
+    for (let before = 0; before < (part?.first ?? 0); before++) drawAugmentation(stream, set, augmentation);
     indices.forEach((image, position) => {
       const pixels = set.images.subarray(image * values, (image + 1) * values);
       augmentImage(images, position * values, pixels, set, tables, augmentation, stream);
       labels[position] = set.labels[image];
     });
-    return { images, labels, count: indices.length, origins: Array.from(indices) };
+    const batch = { images, labels, count: indices.length, origins: Array.from(indices) };
+    if (part === undefined) return batch;
+    const { first, share } = part;
+    return { ...batch, partOf: { first, share, labels: all.map((image) => set.labels[image]) } };
   }
 
   async close(): Promise<void> {}

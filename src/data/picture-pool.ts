@@ -29,6 +29,8 @@ export interface PictureJob {
   readonly augmentation: PictureAugmentation;
   readonly seed: number;
   readonly streamName: string;
+  /** The position of the first picture in its batch, which the names of the streams of pictures have. */
+  readonly firstPosition: number;
   readonly skipBroken: boolean;
   /** Of the pixels that all threads of the pool decode at once; see pixel-budget.ts. */
   readonly budget: SharedArrayBuffer;

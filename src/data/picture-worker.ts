@@ -52,7 +52,10 @@ async function makeBatch(job: PictureJob): Promise<PictureReply> {
   try {
     await mapConcurrently(paths, picturesInFlight, async (path, position) => {
       try {
-        const stream = RandomStream.named(job.seed, `${job.streamName}/image-${position}`);
+        const stream = RandomStream.named(
+          job.seed,
+          `${job.streamName}/image-${job.firstPosition + position}`,
+        );
         const before = job.kept[position];
         const picture =
           before === undefined

@@ -6,7 +6,7 @@ import { isInMemory, type Part } from "./open.js";
 import type { PictureShape } from "./picture.js";
 import type { PictureCache } from "./picture-cache.js";
 import type { PictureAugmentation } from "./picture-pool.js";
-import type { BatchSource, Normalisation } from "./types.js";
+import type { BatchSource, ChoosePart, Normalisation } from "./types.js";
 
 export interface SourceOptions extends BatchPlanOptions {
   readonly normalisation: Normalisation;
@@ -14,6 +14,8 @@ export interface SourceOptions extends BatchPlanOptions {
   readonly augmentation?: PictureAugmentation;
   /** The images to use, by index; all by default. */
   readonly indices?: Int32Array;
+  /** Of every batch only these images are made; all by default. */
+  readonly part?: ChoosePart;
   /** What streamed pictures become; images in memory are as they are. */
   readonly shape: PictureShape;
   /** Leave broken pictures that are streamed out of their batches instead of failing. */

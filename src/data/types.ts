@@ -97,7 +97,23 @@ export interface Batch {
   readonly count: number;
   /** Which images they are: the path of each picture, or its number in a set that is in memory. */
   readonly origins?: readonly (string | number)[];
+  /** Where these images are some of a batch that several processes share: see course/processes.ts. */
+  readonly partOf?: {
+    /** The position of the first of them in that batch. */
+    readonly first: number;
+    /** Labels of all of it. */
+    readonly labels: Int32Array;
+    /** What the mean over these images counts in the mean over all. */
+    readonly share: number;
+  };
 }
+
+/** Which images of a batch, of so many, are made, and what the mean over them counts in that over all of them. */
+export type ChoosePart = (count: number) => {
+  readonly first: number;
+  readonly count: number;
+  readonly share: number;
+};
 
 /** Batches of a data set. `batch(epoch, index)` is a pure function of its arguments and the seed. */
 export interface BatchSource {

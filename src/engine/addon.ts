@@ -33,6 +33,36 @@ interface Addon {
     cudaDevices: number;
     blasLibrary: string;
   };
+  /** native/processes/binding.cc */
+  readonly processes: {
+    readonly available: boolean;
+    join(
+      rank: number,
+      size: number,
+      address: string,
+      port: number,
+      timeoutMilliseconds: number,
+      facts: string,
+    ): Promise<string[]>;
+    leave(): void;
+    addUp(values: Float64Array): void;
+    takeOver(bytes: Uint8Array): void;
+    sums(
+      tensors: readonly (Handle | null)[],
+      values: Float64Array,
+      averaged: readonly Handle[],
+      weight: number,
+    ): (Handle | null)[];
+    gradientSums(
+      loss: Handle,
+      inputs: readonly Handle[],
+      values: Float64Array,
+      averaged: readonly Handle[],
+      weight: number,
+    ): (Handle | null)[];
+    shareNorms(value: boolean): void;
+    figures(): { bytes: number; waitedSeconds: number; busySeconds: number };
+  };
 }
 
 /**

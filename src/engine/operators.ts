@@ -81,8 +81,8 @@ export const operators = {
   /** axis, indices int64 */
   indexSelect: operator<[Tensor, number, Tensor], Tensor>("aten::index_select"),
   maxPool: operator<[Tensor, number[], number[], number[]], Tensor>("aten::max_pool2d"),
-  /** input, gamma, beta, running mean, running variance, training, momentum, epsilon, cudnn */
-  batchNorm: operator<[Tensor, ...NormTensors, boolean, number, number, boolean], Tensor>("aten::batch_norm"),
+  /** input, norm, training, momentum, epsilon; libtorch's own, or of a batch that processes share */
+  batchNorm: operator<[Tensor, NormTensors, boolean, number, number], Tensor>("ista::batch_norm"),
   averagePool: operator<[Tensor, number[], number[], number[], boolean, boolean], Tensor>("aten::avg_pool2d"),
   globalAveragePool: operator<[Tensor, number[], boolean], Tensor>("aten::mean", "dim"),
   /** input, weight, bias, stride, padding, dilation, groups */

@@ -80,7 +80,7 @@ export function runLayer(layer: Layer, inputs: readonly Features[], context: Lay
       ];
     }
     case "norm":
-      return [operators.batchNorm(input, ...plan.norm(layer), training, momentum, epsilon, false)];
+      return [operators.batchNorm(input, plan.norm(layer), training, momentum, epsilon)];
     case "linear": {
       const { weight, bias } = plan.linear(layer);
       const flat = input.shape.length === 2 ? input : operators.reshape(input, [input.shape[0], -1]);

@@ -152,6 +152,11 @@ export class Network {
     );
   }
 
+  /** The running means and variances that a training batch changes, of the present candidates, in the same order for the same network. */
+  get runningStatistics(): Tensor[] {
+    return this.plan.norms.flatMap((norm) => this.store.statisticsOf(norm));
+  }
+
   loadStatistics(statistics: StateDict): void {
     for (const [name, tensor] of statistics) this.store.set(name, tensor);
   }

@@ -63,6 +63,11 @@ export class TensorStore {
     this.batchCounts.set(norm, (this.batchCounts.get(norm) ?? 0) + 1);
   }
 
+  /** Running mean and variance of the batch norm of this name. */
+  statisticsOf(norm: string): Tensor[] {
+    return ["running_mean", "running_var"].map((kind) => this.tensors.get(`${norm}.${kind}`)!);
+  }
+
   private create(name: string, values: Float32Array, shape: readonly number[]): Tensor {
     const onCpu = Tensor.from(values, shape);
     const tensor = this.device.move(onCpu);

@@ -113,6 +113,8 @@ export class RunDirectory {
     private readonly inode: number,
     private readonly release: (() => void) | null,
     warn: ((text: string) => void) | null,
+    /** Whether another process writes it, see `follow`. */
+    private readonly isFollowed = false,
   ) {
     this.#meta = meta;
     this.writes = new WaitingWrites(warn);
@@ -182,6 +184,15 @@ export class RunDirectory {
     }
   }
 
+  /**
+   * A run directory that another process of the same run writes, perhaps on another machine: there is nothing to be read, and what is
+   * written goes nowhere.
+   * @param path and meta as the other process has them
+   */
+  static follow(path: string, meta: RunMeta): RunDirectory {
+    return new RunDirectory(path, meta, 0, () => {}, null, true);
+  }
+
   get name(): string {
     return basename(this.path);
   }
@@ -210,6 +221,7 @@ export class RunDirectory {
 
   /** Notes that the run goes on, with the configuration that it has now and what changed in it. */
   noteResumed(config: ConfigOf[RunKind], changes: readonly string[], command = process.argv.slice(2)): void {
+    if (this.isFollowed) return;
     const entry = { time: new Date().toISOString(), command: [...command], changes: [...changes] };
     this.#meta = { ...this.meta, resumed: [...this.meta.resumed, entry] };
     // First, as what it had come to is not its end any more: killed after this line, it does not pass for one with the new options.
@@ -222,7 +234,7 @@ export class RunDirectory {
 
   /** All whole metric records. @throws IstaError RUN_DAMAGED naming a line that is none. */
   records(): JsonObject[] {
-    return readRecords(this.recordsPath).records;
+    return this.isFollowed ? [] : readRecords(this.recordsPath).records;
   }
 
   /**
@@ -389,12 +401,14 @@ export class RunDirectory {
 
   /** Writes in order, see WaitingWrites. */
   private keep(name: string, write: () => void): void {
+    if (this.isFollowed) return;
     this.requireWritable();
     this.writes.do(name, () => this.writing(write));
   }
 
   /** Writes out of order: what a run cannot begin or go on without, or ends with. */
   private writeAtOnce(name: string, text: string): void {
+    if (this.isFollowed) return;
     this.writing(() => writeFileAtomic(resolveInside(this.path, name), text));
   }
 

@@ -11,6 +11,7 @@ import {
   type RunWork,
 } from "../course/execute.js";
 import { writeConfusion } from "../course/figures.js";
+import { firstSays, heard } from "../course/processes.js";
 import {
   genotypeFileName,
   lastValidationAccuracy,
@@ -58,8 +59,12 @@ class TrainingWork implements RunWork<"train", Training> {
   plan(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): NetworkDescription {
     // What is resumed has its cells with it: the file or run that they came from may be gone.
     const own = resumed === null ? null : join(resumed.path, genotypeFileName);
-    const text = own !== null && existsSync(own) ? own : config.arch!;
-    this.architecture = resolveArchitecture(text, findSpace(config.space));
+    const found = firstSays(() => {
+      const text = own !== null && existsSync(own) ? own : config.arch!;
+      const { space, selection } = resolveArchitecture(text, findSpace(config.space));
+      return { space: space.name, selection };
+    });
+    this.architecture = { space: findSpace(found.space), selection: found.selection };
     const { norms: placements } = this.architecture.space;
     const norms = config.poolBatchNorm ? placements.normalisedEvaluation : placements.plainEvaluation;
     const shape = networkShape(config, sources);
@@ -71,9 +76,13 @@ class TrainingWork implements RunWork<"train", Training> {
 
   create(config: TrainConfig, sources: Sources, resumed: RunDirectory | null): Training {
     const training = new Training(config, sources, this.description!);
-    const begins = resumed === null || !resumed.hasCheckpoint("last");
+    const begins = resumed === null || !firstSays(() => resumed.hasCheckpoint("last"));
     if (!begins || config.initFrom === null) return training;
-    const { weights, unfinished } = readWeights(config.initFrom);
+    const { initFrom } = config;
+    const { weights, unfinished } = firstSays(() => {
+      const { weights, unfinished } = readWeights(initFrom);
+      return { weights, unfinished };
+    });
     const drawn = training.start(weights);
     requireFiniteOutputs(training.network, sources.normalisation, `--init-from ${config.initFrom}`);
     if (unfinished !== null)
@@ -98,7 +107,10 @@ class TrainingWork implements RunWork<"train", Training> {
     sources: Sources,
     { observer }: RunControl,
   ) {
-    const best = sources.validation !== null && run.hasCheckpoint("best") ? run.loadCheckpoint("best") : null;
+    const best =
+      sources.validation === null
+        ? null
+        : firstSays(() => (run.hasCheckpoint("best") ? run.loadCheckpoint("best") : null));
     if (best !== null) training.takeWeights(best);
     const found = await training.test();
     writeConfusion(run, found, sources.classes);
@@ -141,8 +153,8 @@ function splitSeedBefore({ arch, initFrom }: TrainConfig): number {
  * @throws IstaError CONFIG_*, GENOTYPE_INVALID, DATA_*, RUN_*, WEIGHTS_MISMATCH and others that name what stopped it
  */
 export function runTraining(request: RunRequest<"train">, control: RunControl): Promise<RunResult> {
-  if ("resume" in request)
-    return executeRun(new TrainingWork((text) => control.observer.line(text)), request, control);
+  const work = new TrainingWork((text) => heard(control.observer).line(text));
+  if ("resume" in request) return executeRun(work, request, control);
   const { arch, poolBatchNorm } = request.config;
   if (arch === null) {
     throw new IstaError(
@@ -151,14 +163,11 @@ export function runTraining(request: RunRequest<"train">, control: RunControl): 
     );
   }
   // The configuration that is kept says it outright: on resumption nothing has to be looked up again.
-  const { norms, space } = resolveArchitecture(arch, findSpace(request.config.space));
-  const asSearched = norms?.afterPool ?? false;
-  const splitSeed = request.config.splitSeed ?? splitSeedBefore(request.config);
-  const config = {
-    ...request.config,
-    space: space.name,
-    poolBatchNorm: poolBatchNorm ?? asSearched,
-    splitSeed,
-  };
-  return executeRun(new TrainingWork((text) => control.observer.line(text)), { ...request, config }, control);
+  const config = firstSays(() => {
+    const { norms, space } = resolveArchitecture(arch, findSpace(request.config.space));
+    const asSearched = norms?.afterPool ?? false;
+    const splitSeed = request.config.splitSeed ?? splitSeedBefore(request.config);
+    return { ...request.config, space: space.name, poolBatchNorm: poolBatchNorm ?? asSearched, splitSeed };
+  });
+  return executeRun(work, { ...request, config }, control);
 }

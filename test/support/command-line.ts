@@ -20,6 +20,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** User id to run as; needs root. */
   readonly uid?: number;
+  /** A whole command line in place of the program's. */
+  readonly wrapped?: readonly string[];
 }
 
 /** A running command. */
@@ -31,11 +33,11 @@ export class RunningCommand {
   private waiting: { readonly pattern: RegExp; readonly found: () => void }[] = [];
 
   constructor(program: string, words: readonly string[], options: CommandOptions = {}) {
-    const { addressSpace, cwd, env, uid } = options;
+    const { addressSpace, cwd, env, uid, wrapped } = options;
     const command = join(program, "ista-nas");
     const [file, ...given] =
       addressSpace === undefined
-        ? [command, ...words]
+        ? (wrapped ?? [command, ...words])
         : ["bash", "-c", `ulimit -v ${addressSpace * 1024}; exec "$0" "$@"`, command, ...words];
     this.child = spawn(file, given, {
       stdio: ["ignore", "pipe", "pipe"],
