@@ -28,9 +28,15 @@ function portableFile(name: (typeof keptFiles)[number], value: Options): Options
   if (name === "config.json") return portable(value);
   if (name === "summary.json") return { ...value, dataset: basename(String(value.dataset ?? "")) };
   if (name !== "meta.json") return value;
-  // The command line holds paths; its options are in the configuration.
+  // Command lines hold paths; their options are in the configuration.
   const { name: _, ...host } = (value.host ?? {}) as Options;
-  return { ...value, command: [], host: { ...host, name: "" } };
+  const resumed = Array.isArray(value.resumed) ? (value.resumed as Options[]) : [];
+  return {
+    ...value,
+    command: [],
+    resumed: resumed.map((one) => ({ ...one, command: [] })),
+    host: { ...host, name: "" },
+  };
 }
 
 function keepRun(from: string, to: string): void {

@@ -373,7 +373,25 @@ const functions = {
   setThreads: () => [pick([1, 2, 0, -1, 2 ** 31, 2 ** 53, Number.NaN, 0.5])],
   information: () => [],
 };
-const missing = Object.keys(addon).filter((name) => name !== "call" && !(name in functions));
+const many = () => new Float64Array(integer(4));
+/** Of processes that have not joined; `join` waits for others, and is tested with some (test/processes.test.ts). */
+const processFunctions = {
+  leave: () => [],
+  addUp: () => [many()],
+  takeOver: () => [new Uint8Array(integer(9))],
+  sums: () => [times(integer(3), anyTensor), many(), times(integer(3), anyTensor), 0.5],
+  gradientSums: () => [recent(), times(integer(3), recent), many(), times(integer(3), anyTensor), 0.5],
+  shareNorms: () => [chance(0.5)],
+  figures: () => [],
+};
+for (const [name, make] of Object.entries(processFunctions)) {
+  functions[name] = make;
+  addon[name] = addon.processes[name];
+}
+const others = ["call", "processes", "available", "join"];
+const missing = [...Object.keys(addon), ...Object.keys(addon.processes)].filter(
+  (name) => !others.includes(name) && !(name in functions),
+);
 if (missing.length > 0) throw new Error(`not fuzzed: ${missing}`);
 
 function describeValue(value, depth = 0) {
