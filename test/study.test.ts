@@ -134,6 +134,11 @@ describe("a study", () => {
     succeed(call("study", "--resume", "killed"));
     expect(statuses("killed", "found")).toEqual(["finished", "finished"]);
     expect(read("killed", "found", "seed-0", "meta.json").resumed).toHaveLength(1);
+    // What the run was resumed with holds paths of this machine.
+    const meta = (place: string): string => readFileSync(at(place, "found/seed-0/meta.json"), "utf8");
+    expect(meta("killed")).toContain(at());
+    succeed(call("study", "archive", "killed", "--out", "kept-killed"));
+    expect(meta("kept-killed")).not.toContain(at());
   });
 
   it("goes on when a run fails, and names it", () => {
