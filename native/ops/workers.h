@@ -1,5 +1,5 @@
 // The threads that the fused operators' work is shared out to. OpenMP's spin for milliseconds where they wait, which beside another busy
-// process costs a run many times its own time; without any spinning, a small network loses a fifth alone. These spin for as long as
+// process costs a run many times its own time; without any spinning, the paper's super-net loses a fifth alone. These spin for as long as
 // the usual gap between two operators, and not at all for a while after something else wanted their processor.
 #pragma once
 

@@ -5,7 +5,7 @@ import { IstaError } from "../base/errors.js";
 import { writeFileAtomic } from "../base/files.js";
 import { type Column, formatCount, formatPercent, formatTable } from "../base/format.js";
 import { printable } from "../base/terminal.js";
-import { mostConfusedClasses } from "../course/confusion.js";
+import { confusionFileName, mostConfusedClasses } from "../course/confusion.js";
 import { drawConfusionSvg } from "../drawing/confusion.js";
 import { checkDrawingPath, writeDrawing } from "../drawing/picture-file.js";
 import type { AverageFigures } from "../model/classification.js";
@@ -80,7 +80,7 @@ async function runEval(command: Command, word: string): Promise<void> {
   if (!speaks()) return;
   for (const one of found.notes) note(one);
   const { modelName } = await import("../model/open-model.js");
-  let picture: string | null = out ?? besideModel(model, "confusion.svg");
+  let picture: string | null = out ?? besideModel(model, confusionFileName);
   try {
     if (found.confusion === null) picture = null;
     else await writeDrawing(picture, drawConfusionSvg(found.confusion, found.classes, modelName(model)));

@@ -1,5 +1,8 @@
-// The confusion matrix of an evaluation, as numbers.
+// The confusion matrix of an evaluation, as numbers, and where it is drawn.
 import type { Evaluation } from "./evaluate.js";
+
+/** The drawing of every training with test images, and of the last evaluation of its network. */
+export const confusionFileName = "confusion.svg";
 
 /** With more classes there is no confusion matrix: its size grows with their square, and nobody looks at a million numbers. */
 export const mostConfusedClasses = 1000;

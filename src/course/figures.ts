@@ -7,14 +7,12 @@ import type { RunDirectory } from "../run/directory.js";
 import type { JsonObject } from "../run/records.js";
 import { findSpace } from "../space/registry.js";
 import type { Space } from "../space/space.js";
-import { confusionMatrix } from "./confusion.js";
+import { confusionFileName, confusionMatrix } from "./confusion.js";
 import type { Evaluation } from "./evaluate.js";
 
 /** Drawings of every run in its directory. */
 export const curvesFileName = "curves.svg";
 export const supportsFileName = "search.svg";
-/** Of every training with test images, and of the last evaluation of its network. */
-export const confusionFileName = "confusion.svg";
 
 /** Runs that differ in the seed alone: drawn as their mean and a band from the lowest to the highest. */
 export interface FigureGroup {

@@ -91,10 +91,9 @@ export async function tell(response: ServerResponse, catalogue: Catalogue, wish:
   const sendSteps = async (id: string): Promise<void> => {
     const run = catalogue.runs.get(id);
     if (run === undefined) return;
-    const isNew = !stepTails.has(id);
+    let reset = !stepTails.has(id);
     const tail = stepTails.get(id) ?? new RecordTail(run.folder, "", stepsFileName);
     stepTails.set(id, tail);
-    let reset = isNew;
     for (let more = true; more && isOpen; ) {
       const part = tail.read();
       more = part.more;
